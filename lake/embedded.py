@@ -1,0 +1,88 @@
+"""The embedded store: SeaweedFS, a real S3 server that keeps its data on disk, on 127.0.0.1, for this project alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lake.errors import StoreError
+from lake.service import Launch, Service, free_ports
+
+_PORTS = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+_ADMIN_GRPC_OFFSET = 10_000  # SeaweedFS adds this to the admin port whatever it is told
+
+
+def embedded_service(folder: Path, bucket: str) -> Service:
+    """The store whose data is in `folder`/data: shared by all processes that name the same folder, stopped by the last."""
+    return Service(folder, lambda: _launch(folder, bucket), _answers)
+
+
+def embedded_keys(folder: Path) -> tuple[str, str]:
+    """The key pair of the embedded store: made at first use, readable to the owner only."""
+    file = folder / "s3.json"
+    if not file.exists():
+        access, secret = "lake" + secrets.token_hex(8), secrets.token_urlsafe(30)
+        identity = {"name": "lake", "credentials": [{"accessKey": access, "secretKey": secret}], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"s3.json.{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
+            json.dump({"identities": [identity]}, handle)
+        try:
+            os.link(temporary, file)  # the first of two processes wins; the other takes its pair
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    pair = json.loads(file.read_text("utf-8"))["identities"][0]["credentials"][0]
+    return pair["accessKey"], pair["secretKey"]
+
+
+def weed_binary() -> str:
+    """The path of SeaweedFS's `weed`. Raises StoreError where its wheel is not installed."""
+    name = "weed.exe" if sys.platform == "win32" else "weed"
+    beside = Path(sysconfig.get_path("scripts")) / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None or sys.platform == "win32":
+        raise StoreError(
+            f"there is no embedded store for {sys.platform}",
+            "Give an S3-compatible endpoint: AWS_ENDPOINT_URL=https://… with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    return found
+
+
+def _launch(folder: Path, bucket: str) -> Launch:
+    binary = weed_binary()
+    embedded_keys(folder)
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    (ports["admin.port"],) = free_ports(1, below=65536 - _ADMIN_GRPC_OFFSET)
+    ports["admin.port.grpc"] = ports["admin.port"] + _ADMIN_GRPC_OFFSET
+    command = [
+        binary, "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", f"-s3.config={folder / 's3.json'}",
+        "-master.telemetry=false", "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-filer.disableDirListing=true", "-filer.exposeDirectoryData=false", "-volume.preStopSeconds=0",
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    sockets = [f"/tmp/seaweedfs-{part}-{port}.sock" for part, port in _sockets(ports)]  # noqa: S108  # SeaweedFS leaves these behind
+    return Launch(command, {"endpoint": f"http://127.0.0.1:{ports['s3.port']}"}, cleanup=sockets)
+
+
+def _sockets(ports: dict[str, int]) -> list[tuple[str, int]]:
+    return [(name.replace(".port.grpc", "-grpc").replace(".port", ""), port) for name, port in ports.items()]
+
+
+def _answers(facts: dict[str, Any]) -> bool:
+    """Whether S3 answers: an unsigned request is refused with 403, which only a server that knows its keys does."""
+    try:
+        return httpx.get(facts["endpoint"] + "/", timeout=2.0, trust_env=False).status_code in (200, 403)
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,192 @@
+"""A background server shared by every process that holds it and stopped when the last of them is gone, however it went.
+
+Three advisory locks in the service's folder carry the whole protocol, so a kill -9 of anyone leaves nothing to clean up:
+
+- `holders.lock`: each user keeps it shared; the keeper waits to have it alone, which means nobody is left, and stops the server.
+- `alive.lock`: inherited by the server itself, so it is locked exactly as long as the server lives. No pid is ever guessed at.
+- `start.lock`: taken while somebody looks whether the server runs and starts it if not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from lake.errors import LakeError, StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory whole-file locks
+    fcntl = None  # type: ignore[assignment]  # checked in Service.hold
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to run: the command, variables added to the environment, and facts that users of the server need (no secrets)."""
+
+    command: list[str]
+    facts: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+    cleanup: list[str] = field(default_factory=list)
+
+
+class Service:
+    """One shared server with its files in `folder`.
+
+    `plan` makes the launch for a fresh start; `ready` says from the facts whether it answers. Processes that use the same
+    folder share one server; within a process, holds are counted.
+    """
+
+    def __init__(self, folder: Path, plan: Callable[[], Launch], ready: Callable[[dict[str, Any]], bool], *, patience: float = 30.0) -> None:
+        self.folder = folder
+        self._plan = plan
+        self._ready = ready
+        self._patience = patience
+        self._mutex = threading.Lock()
+        self._held: IO[str] | None = None
+        self._facts: dict[str, Any] = {}
+        self._holds = 0
+
+    def hold(self) -> dict[str, Any]:
+        """Make sure the server runs and keep it running; returns its facts. Raises LakeError if it does not come up."""
+        with self._mutex:
+            if self._holds == 0:
+                self._facts = self._acquire()
+            self._holds += 1
+            return self._facts
+
+    def release(self, *, wait: bool = False) -> None:
+        """Let go. If nobody else holds it, the server stops; with `wait`, return only after it has."""
+        with self._mutex:
+            self._holds = max(0, self._holds - 1)
+            if self._holds or self._held is None:
+                return
+            self._held.close()
+            self._held = None
+        if wait:
+            deadline = time.monotonic() + 15
+            while time.monotonic() < deadline and self.alive() and not self._held_by_others():
+                time.sleep(0.02)
+
+    def alive(self) -> bool:
+        """Whether the server process lives, whoever started it."""
+        return _is_locked(self.folder / "alive.lock")
+
+    def _held_by_others(self) -> bool:
+        """Whether some process uses the server; the keeper while it stops it does not count."""
+        return (self.folder / "state.json").exists() and _is_locked(self.folder / "holders.lock", shared=True)
+
+    def _acquire(self) -> dict[str, Any]:
+        if fcntl is None:
+            raise StoreError("lake cannot run servers of its own on this system", "Give an endpoint: AWS_ENDPOINT_URL=https://…")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.folder, 0o700)
+        with _locked(self.folder / "start.lock", fcntl.LOCK_EX):
+            self._held = _locked(self.folder / "holders.lock", fcntl.LOCK_SH)
+            try:
+                if not self.alive():
+                    self._start()
+                elif not _is_locked(self.folder / "keeper.lock"):
+                    self._keep("adopt")
+                return self._wait()
+            except BaseException:
+                self._held.close()
+                self._held = None
+                raise
+
+    def _start(self) -> None:
+        launch = self._plan()
+        (self.folder / "state.json").unlink(missing_ok=True)
+        _write_private(self.folder / "launch.json", json.dumps(launch.__dict__))
+        self._keep("start")
+
+    def _keep(self, verb: str) -> None:
+        subprocess.Popen(
+            [sys.executable, "-S", "-E", str(Path(__file__).with_name("keeper.py")), verb, str(self.folder)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def _wait(self) -> dict[str, Any]:
+        deadline = time.monotonic() + self._patience
+        seen = False
+        while time.monotonic() < deadline:
+            state = _read_state(self.folder)
+            if state is not None:
+                seen = True
+                if self._ready(state["facts"]):
+                    return dict(state["facts"])
+            elif seen:
+                break  # it was there and has gone: it died while starting
+            time.sleep(0.02)
+        log = self.folder / "server.log"
+        raise LakeError(f"{self.folder.name} did not come up within {self._patience:.0f} s: {_last_line(log)}", f"Its log: {log}")
+
+
+def _read_state(folder: Path) -> dict[str, Any] | None:
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _locked(path: Path, how: int) -> IO[str]:
+    handle = path.open("a")
+    fcntl.flock(handle, how)
+    return handle
+
+
+def _is_locked(path: Path, *, shared: bool = False) -> bool:
+    """Whether some process keeps `path` locked: alone, or (with `shared`) together with others."""
+    if not path.exists():
+        return False
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write `path` so that only its owner ever can read it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
+        handle.write(text)
+    temporary.replace(path)
+
+
+def _last_line(log: Path) -> str:
+    if not log.exists():
+        return "no output"
+    lines = [line.strip() for line in log.read_text("utf-8", "replace")[-4000:].splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no output"
+
+
+def free_ports(count: int, *, below: int = 65536) -> list[int]:
+    """`count` ports of 127.0.0.1 that nobody listens on now, each under `below`."""
+    found: list[int] = []
+    held: list[socket.socket] = []
+    try:
+        while len(found) < count:
+            probe = socket.socket()
+            held.append(probe)
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port < below:
+                found.append(port)
+            if len(held) > 500:
+                raise StoreError("no free ports on 127.0.0.1", "Stop what holds them, or give an endpoint")
+    finally:
+        for probe in held:
+            probe.close()
+    return found
