@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError, PermissionDeniedError, PreconditionError, UnauthenticatedError
+from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 from obstore.store import S3Store
 
 from lake.embedded import embedded_keys, embedded_service
@@ -97,7 +97,7 @@ class Store:
         with self._errors("head", path):
             try:
                 return _blob(obstore.head(self._bucket, path))
-            except NotFoundError:
+            except FileNotFoundError:
                 return None
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[Blob]:
@@ -118,7 +118,7 @@ class Store:
             with self._errors("delete", path):
                 try:
                     obstore.delete(self._bucket, path)
-                except NotFoundError:
+                except FileNotFoundError:
                     continue
 
     @contextmanager
@@ -126,7 +126,7 @@ class Store:
         self.requests[verb] += 1
         try:
             yield
-        except NotFoundError as error:
+        except FileNotFoundError as error:  # what obstore raises for an absent object
             if "NoSuchBucket" in str(error):
                 raise StoreError(f"there is no bucket {self.bucket!r} at {self.endpoint}", "Create it, or set LAKE_BUCKET") from None
             raise NotFound(f"nothing is stored at {self.uri(path)}") from None
@@ -143,6 +143,8 @@ class Store:
         text = str(error)
         if "NoSuchBucket" in text:
             return StoreError(f"there is no bucket {self.bucket!r} at {self.endpoint}", "Create it, or set LAKE_BUCKET")
+        if "169.254.169.254" in text or "CredentialNotLoaded" in text:
+            return StoreRefused(f"no keys for {self.endpoint}", "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         if re.search(r"error sending request|client error \(Connect\)|operation timed out|dns error", text, re.IGNORECASE):
             return StoreUnreachable(f"no store answers at {self.endpoint}", "Start it, or correct AWS_ENDPOINT_URL")
         if re.search(r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|credential", text, re.IGNORECASE):

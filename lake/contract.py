@@ -1,0 +1,143 @@
+"""A contract: what a table promises, column by column, and the judge that sorts rows by it.
+
+A `Contract` is a dataframely schema with the duty to document itself. dataframely evaluates the rules; this module adds what
+a lakehouse needs around them: provenance kept beside the columns, keys checked where rows are de-duplicated rather than here,
+rejected rows with their original values and the rules they broke, and no silent casts.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from lake.errors import DeclarationError, DTypeRefused, SchemaRefused
+from lake.dtypes import gate
+
+FILE, ROW, LANDED, RESCUED = "_file", "_row", "_landed", "_rescued"
+PROVENANCE: dict[str, pl.DataType] = {FILE: pl.String(), ROW: pl.Int64(), LANDED: pl.Datetime("us", "UTC")}
+"""What each row carries from bronze to silver: its raw object, its record number there (from 1), and when that file landed."""
+RULES = "_rules"
+
+
+class Contract(dy.Schema):
+    """The base of every table's contract. Subclass it with dataframely columns and rules; document both."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Two lazy frames: `good` has the contract's columns and provenance, typed; `bad` has the columns as they came in, and `_rules`."""
+
+    good: pl.LazyFrame
+    bad: pl.LazyFrame
+
+
+def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str) -> Judgement:
+    """Sort the rows of `frame` by the contract's rules, without collecting it.
+
+    Text is parsed into the contract's types, and a value that cannot be is a broken rule `column|dtype`. Other type
+    differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns.
+    """
+    schema = frame.collect_schema()
+    carried = [name for name in PROVENANCE if name in schema]
+    _fit(contract, schema, carried, who)
+    judged = _judged_schema(contract, tuple(carried))
+    result, failure = judged.filter(frame, cast=True)
+    rules = failure._rule_columns  # noqa: SLF001  # the public accessors collect the failures; ours must stay lazy
+    bad = failure._lf.select(  # noqa: SLF001
+        *schema.names(),
+        pl.concat_list([pl.when(pl.col(rule).eq_missing(False)).then(pl.lit(rule)) for rule in rules]).list.drop_nulls().alias(RULES),
+    )
+    return Judgement(result.lazy(), bad)
+
+
+def rule_names(contract: type[Contract]) -> list[str]:
+    """The names of every rule rows are judged by, key uniqueness excepted: that is settled by de-duplication."""
+    return [name for name in contract._validation_rules(with_cast=False) if name != "primary_key"]  # noqa: SLF001
+
+
+def document(contract: type[Contract]) -> dict[str, Any]:
+    """The contract as plain data, in a stable order: for schema versions, pages and fingerprints."""
+    rules = contract._validation_rules(with_cast=False)  # noqa: SLF001  # dataframely 3 has no public listing of rules
+    return {
+        "contract": contract.__name__,
+        "description": inspect.cleandoc(contract.__doc__ or ""),
+        "key": contract.primary_key(),
+        "columns": [
+            {
+                "name": name, "type": str(column.dtype), "nullable": column.nullable,
+                "description": column.description or "", "metadata": dict(column.metadata or {}),
+            }
+            for name, column in contract.columns().items()
+        ],
+        "rules": {name: str(rule.expr) for name, rule in rules.items() if name != "primary_key"},
+    }  # fmt: skip
+
+
+def undocumented(contract: type[Contract]) -> list[str]:
+    """What a reader of the contract would miss: a docstring, a description, a number's unit. Empty when it is complete."""
+    missing = [] if (contract.__doc__ or "").strip() else ["the contract has no docstring"]
+    for name, column in contract.columns().items():
+        if not column.description:
+            missing.append(f"{name} has no description")
+        if column.dtype.is_numeric() and not column.primary_key and "unit" not in (column.metadata or {}):
+            missing.append(f"{name} has no unit")
+    return missing
+
+
+def check_declaration(contract: type[Contract]) -> None:
+    """Raise DeclarationError if no frame could ever satisfy the contract and be stored."""
+    name = contract.__name__
+    if not contract.columns():
+        raise DeclarationError(f"contract {name} has no columns")
+    for column in contract.column_names():
+        if column in PROVENANCE or column == RULES:
+            raise DeclarationError(f"contract {name} declares {column}, which lake itself fills", "Remove it")
+    for column in contract.primary_key():
+        if contract.columns()[column].nullable:
+            raise DeclarationError(f"contract {name}: key column {column} is nullable", "A key is never null; drop nullable=True")
+    try:
+        gate(pl.Schema({column: spec.dtype for column, spec in contract.columns().items()}))
+    except DTypeRefused as refused:
+        raise DeclarationError(f"contract {name}: {refused.message}", "Choose another type in the contract") from None
+
+
+_derived: dict[tuple[type[Contract], tuple[str, ...]], type[dy.Schema]] = {}
+
+
+def _judged_schema(contract: type[Contract], carried: tuple[str, ...]) -> type[dy.Schema]:
+    """The contract without its key rule (which needs all rows at once) and with the provenance columns, cached."""
+    if (contract, carried) not in _derived:
+        columns: dict[str, Any] = {
+            name: column.with_primary_key(False).with_nullable(False) for name, column in contract.columns().items() if column.primary_key
+        }
+        columns |= {name: dy.Any(nullable=True) for name in carried}
+        _derived[contract, carried] = type(contract.__name__, (contract,), columns)
+    return _derived[contract, carried]
+
+
+def _fit(contract: type[Contract], schema: pl.Schema, carried: list[str], who: str) -> None:
+    wanted = contract.columns()
+    if missing := [name for name in wanted if name not in schema]:
+        raise SchemaRefused(f"{who} returns no column {', '.join(missing)}, which {contract.__name__} promises", "Add it in the hop, or change the contract")
+    if extra := [name for name in schema if name not in wanted and name not in carried]:
+        raise SchemaRefused(f"{who} returns {', '.join(extra)}, which {contract.__name__} does not declare", "Declare it in the contract, or drop it in the hop")
+    for name, column in wanted.items():
+        if not (column.validate_dtype(schema[name]) or _safe_cast(schema[name], column.dtype)):
+            raise SchemaRefused(f"{who} returns {name} as {schema[name]}, and {contract.__name__} promises {column.dtype}", "Cast it in the hop")
+
+
+def _safe_cast(given: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether casting can only succeed or be noticed: text is parsed; integers and floats widen; nothing is cut."""
+    if given == pl.String:
+        return wanted.is_numeric() or wanted in (pl.Date,) or isinstance(wanted, pl.Datetime | pl.Enum | pl.Categorical)
+    if given == pl.Null:
+        return True
+    if given.is_integer() and wanted.is_integer():
+        return True  # out of range becomes null, which is a broken dtype rule
+    if given.is_integer() and wanted.is_float():
+        return wanted == pl.Float64
+    return given == pl.Float32 and wanted == pl.Float64

@@ -1,0 +1,180 @@
+"""The one gate between Polars types and what Delta can hold: pass, convert without loss, convert as declared, or refuse.
+
+delta-rs and Parquet writers truncate, panic on or reinterpret what they cannot hold (fractions, enums, nanoseconds, zones),
+so nothing is written before it passed here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from lake.errors import DTypeRefused
+
+_PRIMITIVE: dict[type[pl.DataType] | pl.DataType, str] = {
+    pl.Boolean: "boolean", pl.Int8: "byte", pl.Int16: "short", pl.Int32: "integer", pl.Int64: "long",
+    pl.Float32: "float", pl.Float64: "double", pl.String: "string", pl.Binary: "binary", pl.Date: "date",
+}  # fmt: skip
+_WIDER: dict[Any, pl.DataType] = {pl.UInt8: pl.Int16(), pl.UInt16: pl.Int32(), pl.UInt32: pl.Int64(), pl.Float16: pl.Float32(), pl.Null: pl.String()}
+_FORBIDDEN_IN_NAMES = re.compile(r"[ ,;{}()\n\t=\x00-\x1f]")
+_UTC = pl.Datetime("us", "UTC")
+_NAIVE = pl.Datetime("us")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What happens to a frame on its way to disk.
+
+    `schema` is what Delta will hold; `expressions` make it from the frame; `inexact` counts, per column, values that the
+    conversion would change (each must come out 0 or nothing is published); `conversions` says what was done, for the record.
+    """
+
+    schema: pl.Schema
+    expressions: list[pl.Expr]
+    inexact: dict[str, pl.Expr] = field(default_factory=dict)
+    conversions: dict[str, str] = field(default_factory=dict)
+
+
+def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
+    """How a frame of `schema` may be written to Delta.
+
+    Conversions that keep every value are always made (small unsigned to the next signed, enum to string, any zone to UTC).
+    Those that change the representation (Time to text, Duration to a count of microseconds, 64-bit unsigned to decimal)
+    only with `represent`, as bronze does. Raises DTypeRefused naming every column that cannot pass.
+    """
+    refused: list[str] = _bad_names(schema)
+    out: dict[str, pl.DataType] = {}
+    expressions: list[pl.Expr] = []
+    inexact: dict[str, pl.Expr] = {}
+    conversions: dict[str, str] = {}
+    for name, dtype in schema.items():
+        column = pl.col(name)
+        try:
+            target = _target(dtype, represent=represent, nested=False)
+        except _Refusal as refusal:
+            refused.append(f"{name} is {dtype}: {refusal}")
+            continue
+        out[name] = target
+        expressions.append(column if target == dtype else _convert(column, dtype, target).alias(name))
+        if target != dtype:
+            conversions[name] = f"{dtype} as {target}"
+        if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+            inexact[name] = (column.dt.nanosecond() % 1000 != 0).sum()
+        elif isinstance(dtype, pl.Duration) and dtype.time_unit == "ns":
+            inexact[name] = (column.dt.total_nanoseconds() % 1000 != 0).sum()
+        elif dtype == pl.Int128:
+            inexact[name] = (column.is_not_null() & column.cast(target, strict=False).is_null()).sum()
+    if not schema:
+        refused.append("there is no column")
+    if refused:
+        raise DTypeRefused(f"Delta cannot hold {len(refused)} of the columns as they are: {'; '.join(refused)}", "Cast them in the hop")
+    return Gate(pl.Schema(out), expressions, inexact, conversions)
+
+
+def delta_type(dtype: pl.DataType) -> Any:
+    """The Delta type of a gated Polars type, as the schema in the log spells it (Delta protocol, "Schema Serialization Format")."""
+    if isinstance(dtype, pl.Datetime):
+        return "timestamp" if dtype.time_zone else "timestamp_ntz"
+    if isinstance(dtype, pl.Decimal):
+        return f"decimal({dtype.precision},{dtype.scale})"
+    if isinstance(dtype, pl.List):
+        return {"type": "array", "elementType": delta_type(_instance(dtype.inner)), "containsNull": True}
+    if isinstance(dtype, pl.Struct):
+        return {"type": "struct", "fields": [delta_field(f.name, _instance(f.dtype)) for f in dtype.fields]}
+    return _PRIMITIVE[dtype.base_type()]
+
+
+def delta_field(name: str, dtype: pl.DataType, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One field of a Delta schema. Every column may be null: the contract says which may not, and checks it."""
+    return {"name": name, "type": delta_type(dtype), "nullable": True, "metadata": metadata or {}}
+
+
+def polars_type(spelled: Any) -> pl.DataType:
+    """The Polars type of a Delta type: the inverse of delta_type."""
+    if isinstance(spelled, dict):
+        if spelled["type"] == "array":
+            return pl.List(polars_type(spelled["elementType"]))
+        return pl.Struct([pl.Field(f["name"], polars_type(f["type"])) for f in spelled["fields"]])
+    if spelled == "timestamp":
+        return _UTC
+    if spelled == "timestamp_ntz":
+        return _NAIVE
+    if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", spelled):
+        return pl.Decimal(int(found[1]), int(found[2]))
+    return next(_instance(dtype) for dtype, name in _PRIMITIVE.items() if name == spelled)
+
+
+class _Refusal(Exception):
+    """Why a type cannot pass."""
+
+
+def _target(dtype: pl.DataType, *, represent: bool, nested: bool) -> pl.DataType:
+    """The type Delta will hold for `dtype`. Raises _Refusal."""
+    if dtype.base_type() in _PRIMITIVE:
+        return dtype
+    if dtype.base_type() in _WIDER:
+        return _WIDER[dtype.base_type()]
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return pl.String()
+    if isinstance(dtype, pl.Datetime):
+        if nested and dtype.time_unit == "ns":
+            raise _Refusal("nanoseconds inside a nested value would be cut to microseconds")
+        return _UTC if dtype.time_zone else _NAIVE
+    if isinstance(dtype, pl.Decimal):
+        if dtype.precision is None or dtype.precision > 38:
+            raise _Refusal("a decimal holds at most 38 digits")
+        return dtype
+    if isinstance(dtype, pl.List | pl.Array):
+        return pl.List(_target(_instance(dtype.inner), represent=represent, nested=True))
+    if isinstance(dtype, pl.Struct):
+        if not dtype.fields:
+            raise _Refusal("a struct without fields cannot be stored")
+        if bad := _bad_names({f.name: f.dtype for f in dtype.fields}):
+            raise _Refusal("; ".join(bad))
+        return pl.Struct([pl.Field(f.name, _target(_instance(f.dtype), represent=represent, nested=True)) for f in dtype.fields])
+    return _represented(dtype, represent=represent, nested=nested)
+
+
+def _represented(dtype: pl.DataType, *, represent: bool, nested: bool) -> pl.DataType:
+    choices: dict[Any, tuple[pl.DataType, str]] = {
+        pl.UInt64: (pl.Decimal(20, 0), "cast it to Int64 or Decimal(20, 0)"),
+        pl.Int128: (pl.Decimal(38, 0), "cast it to Int64 or Decimal(38, 0)"),
+        pl.Time: (pl.String(), "cast it to text, or combine it with its date"),
+        pl.Duration: (pl.Int64(), "cast it to a number and name the unit"),
+    }
+    if dtype.base_type() not in choices:
+        raise _Refusal("it has no Delta counterpart")
+    target, advice = choices[dtype.base_type()]
+    if not represent or (nested and isinstance(dtype, pl.Duration)):
+        raise _Refusal(advice)
+    return target
+
+
+def _convert(column: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.Datetime):
+        return (column.dt.convert_time_zone("UTC") if dtype.time_zone else column).cast(target)
+    if isinstance(dtype, pl.Time):
+        return column.dt.to_string("%H:%M:%S%.9f")
+    if isinstance(dtype, pl.Duration):
+        return column.dt.total_microseconds()
+    if dtype == pl.Int128:
+        return column.cast(target, strict=False)
+    return column.cast(target)
+
+
+def _bad_names(columns: Any) -> list[str]:
+    """What is wrong with the column names: Delta without column mapping forbids some characters and compares without case."""
+    bad = [f"{name!r} has a character that Delta forbids in names" for name in columns if not name or _FORBIDDEN_IN_NAMES.search(name)]
+    seen: dict[str, str] = {}
+    for name in columns:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            bad.append(f"{other!r} and {name!r} differ in case only")
+    return bad
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    return dtype() if isinstance(dtype, type) else dtype

@@ -1,0 +1,120 @@
+"""The Delta log of one table: finding its newest version, reading what a commit said, and committing by compare-and-swap.
+
+lake writes its commits itself, as the Delta protocol describes them: one JSON object put under the name of the next version on
+the condition that it does not exist. That gives exactly what the laws need and a library's commit loop hides: no retry against
+a version that was not planned for, data and schema and record in one atomic object, and a lost answer resolved by looking.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from lake.errors import CommitConflict, NotFound, StoreError
+from lake.record import RECORD_KEY, Record, read_record
+from lake.store import Store
+
+Action = dict[str, Any]
+_ENGINE = "lake/0.1.0"
+
+
+class TableLog:
+    """The log under `path`/_delta_log. Commits never change, so those read once are remembered."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self.path = path
+        self._known = -1
+        self._commits: dict[int, list[Action]] = {}
+
+    def version(self, *, at_least: int = -1) -> int:
+        """The newest version, -1 if there is no table. `at_least` is a version known to exist, which saves a request."""
+        self._known = max(self._known, at_least)
+        if self._known < 0:
+            self._known = self._checkpointed()
+        after = self._name(self._known) if self._known >= 0 else None
+        for blob in self._store.list(f"{self.path}/_delta_log", after=after):
+            stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
+            if ending == "json" and stem.isdigit():
+                self._known = max(self._known, int(stem))
+        return self._known
+
+    def commit_at(self, version: int) -> list[Action]:
+        """The actions of one commit. Raises NotFound if there is no such version, or its log was cleaned up."""
+        if version not in self._commits:
+            text = self._store.get(self._name(version)).decode()
+            self._commits[version] = [json.loads(line) for line in text.splitlines() if line.strip()]
+        return self._commits[version]
+
+    def record_at(self, version: int) -> Record | None:
+        """What lake said in that commit; None if another engine made it."""
+        for action in self.commit_at(version):
+            if "commitInfo" in action:
+                return read_record(action["commitInfo"])
+        return None
+
+    def last_record(self, *, until: int | None = None) -> tuple[int, Record] | None:
+        """The newest record at or before version `until`, with its version. Commits of other engines are passed over."""
+        newest = self.version() if until is None else until
+        for version in range(newest, -1, -1):
+            try:
+                record = self.record_at(version)
+            except NotFound:
+                return None
+            if record is not None:
+                return version, record
+        return None
+
+    def records(self) -> list[tuple[int, Record]]:
+        """Every record still in the log, newest first."""
+        found = []
+        for version in range(self.version(), -1, -1):
+            try:
+                record = self.record_at(version)
+            except NotFound:
+                break
+            if record is not None:
+                found.append((version, record))
+        return found
+
+    def commit(self, version: int, actions: list[Action], record: Record) -> int:
+        """Publish `actions` and `record` as exactly `version`, or raise CommitConflict and leave nothing.
+
+        If the answer is lost, the log is read: a commit there with this very content is this one. One request otherwise.
+        """
+        info = {
+            "timestamp": int(record.at.timestamp() * 1000), "operation": "WRITE" if version else "CREATE TABLE AS SELECT",
+            "operationParameters": {"mode": record.write}, "engineInfo": _ENGINE, "isBlindAppend": False, RECORD_KEY: record.to_json(),
+        }  # fmt: skip
+        body = "\n".join(json.dumps(action, separators=(",", ":")) for action in [{"commitInfo": info}, *actions]) + "\n"
+        try:
+            written = self._store.put_if_absent(self._name(version), body.encode())
+        except StoreError:
+            if not self._holds(version, body):
+                raise
+            written = True
+        if not written and not self._holds(version, body):
+            raise CommitConflict(f"{record.table} is already at version {version}: another run committed it first", "Run again; it plans anew")
+        self._known = max(self._known, version)
+        return version
+
+    def _holds(self, version: int, body: str) -> bool:
+        for patience in (0.0, 0.5, 2.0):
+            time.sleep(patience)
+            try:
+                return self._store.get(self._name(version)).decode() == body
+            except NotFound:
+                return False
+            except StoreError:
+                continue
+        return False
+
+    def _checkpointed(self) -> int:
+        try:
+            return int(json.loads(self._store.get(f"{self.path}/_delta_log/_last_checkpoint"))["version"])
+        except NotFound:
+            return -1
+
+    def _name(self, version: int) -> str:
+        return f"{self.path}/_delta_log/{version:020d}.json"

@@ -1,0 +1,153 @@
+"""The commit record: everything said about a hop, carried inside the Delta commit that publishes its rows (law 1).
+
+One JSON document under the key `lake` of the commit's info. Whatever lake shows about a table is read from these.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lake.errors import LedgerOpen
+
+RECORD_KEY = "lake"
+FORMAT = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ledger(_Frozen):
+    """Where every row went. All counts of rows; law 2 in numbers.
+
+    For a hop that passes rows on: read + expanded = inserted + updated + unchanged + superseded + duplicate + rejected + filtered.
+    For one that aggregates: read + expanded = aggregated + filtered, and groups = inserted + updated + unchanged + rejected.
+    `deleted` rows left the table because the recomputation no longer has them; they were not read.
+    """
+
+    read: int = 0
+    expanded: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    filtered: int = 0
+    aggregated: int = 0
+    groups: int | None = Field(None, description="Rows an aggregating hop produced; None for one that passes rows on.")
+    deleted: int = 0
+
+    def check(self, who: str) -> None:
+        """Raise LedgerOpen, naming `who`, unless every row is accounted for."""
+        if negative := [name for name, count in self if count is not None and count < 0]:
+            raise LedgerOpen(f"{who}: the ledger counts fewer than no rows under {', '.join(negative)}: {self.line()}")
+        written = self.inserted + self.updated + self.unchanged + self.superseded + self.duplicate + self.rejected
+        if self.groups is None:
+            self._balance(who, self.read + self.expanded, written + self.filtered + self.aggregated, "rows read", "rows accounted for")
+        else:
+            self._balance(who, self.read + self.expanded, self.aggregated + self.filtered, "rows read", "rows in groups")
+            self._balance(who, self.groups, written, "groups made", "groups accounted for")
+
+    def _balance(self, who: str, left: int, right: int, left_name: str, right_name: str) -> None:
+        if left != right:
+            raise LedgerOpen(f"{who}: {left:,} {left_name} but {right:,} {right_name}; nothing was published: {self.line()}", "Each row must be accounted for")
+
+    def line(self) -> str:
+        """The counts that are not zero, in words."""
+        return ", ".join(f"{count:,} {name}" for name, count in self if count) or "nothing read"
+
+
+class Input(_Frozen):
+    """One input of a hop, pinned: rows of versions after `start` up to `end` for changes, the table as of `end` for a snapshot."""
+
+    table: str
+    kind: Literal["changes", "snapshot"]
+    start: int | None = None
+    end: int
+    rows: int | None = None
+
+
+class ConsumedFile(_Frozen):
+    """What became of one raw file: its records = rows + rejects."""
+
+    file: str
+    name: str
+    rows: int
+    rejects: int
+    reason: str | None = None
+
+
+class RunInfo(_Frozen):
+    """Which run did it: an id of our own, the flow, what started it, and Prefect's id when Prefect ran it."""
+
+    id: str
+    flow: str
+    trigger: str
+    started: dt.datetime
+    prefect_flow_run: str | None = None
+
+
+class Code(_Frozen):
+    """Which code did it: a fingerprint of the hop with all it uses, the commit checked out, and whether files differed from it."""
+
+    hop: str
+    fingerprint: str
+    commit: str | None = None
+    modified: bool | None = None
+    lake: str = ""
+    polars: str = ""
+
+
+class ContentHash(_Frozen):
+    """The table's content as a number that does not depend on row order: a sum of row hashes, provenance left out."""
+
+    algorithm: str
+    value: str
+
+
+class Record(_Frozen):
+    """One commit of one table, told whole."""
+
+    format: int = FORMAT
+    kind: Literal["landing", "ingest", "hop", "quarantine"]
+    table: str
+    batch: str
+    at: dt.datetime
+    run: RunInfo
+    code: Code | None = None
+    write: str = "append"
+    mode: Literal["full", "incremental"] = "incremental"
+    reason: str = ""
+    inputs: list[Input] = []
+    files: list[ConsumedFile] = []
+    schema_version: int
+    schema_document: dict[str, Any] | None = Field(None, description="The whole schema version, in the commit that first uses it.")
+    ledger: Ledger
+    rules: dict[str, int] = {}
+    quarantine: dict[str, Any] | None = Field(None, description="table, version and rows of the rejected rows of this batch.")
+    conversions: dict[str, str] = {}
+    content: ContentHash | None = None
+    rows: int
+    bytes: int
+    data_files: int
+    rejects: int = Field(0, description="Rows in the table's quarantine after this commit.")
+    freshest: dt.datetime | None = Field(None, description="When the newest raw file that reached this table landed.")
+    last_landed: dt.datetime | None = None
+    owner: str = ""
+    summary: str = ""
+    fresh_within_seconds: float | None = None
+    seconds: dict[str, float] = {}
+
+    def to_json(self) -> str:
+        """The record as one JSON line, defaults left out."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+def read_record(commit_info: dict[str, Any]) -> Record | None:
+    """The record inside a Delta commitInfo action, or None for a commit that lake did not make."""
+    text = commit_info.get(RECORD_KEY)
+    return Record.model_validate_json(text) if isinstance(text, str) else None

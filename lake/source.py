@@ -1,0 +1,140 @@
+"""Where raw files come from: a local folder or file, an S3 prefix, or an HTTP(S) address."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import fnmatch
+import posixpath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from lake.errors import DeclarationError, NotFound, SourceError
+from lake.reading.dialect import Hints
+from lake.store import Store
+from lake.table import Table
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """Raw files that belong together and fill one bronze table.
+
+    `at` is a folder or file, `s3://bucket/prefix`, or `http(s)://…` (a callable is asked when needed). `pattern` is matched
+    against each file's path below `at`; `*` crosses folders. `hints` overrides what would be found out about the files.
+    """
+
+    into: Table
+    at: str | Path | Callable[[], str | Path]
+    pattern: str = "*"
+    hints: Hints = Hints()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.into.layer != "bronze":
+            raise DeclarationError(f"a source lands into bronze, not into {self.into.name}")
+
+    @property
+    def name(self) -> str:
+        """`subject.table`: the source is called after the bronze table it fills."""
+        return self.into.name.removeprefix("bronze.")
+
+    def address(self) -> str:
+        """`at` as text, asked for now."""
+        return str(self.at() if callable(self.at) else self.at)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that a source offers: what can be known of it without reading it, and how to read it in chunks of bytes."""
+
+    name: str
+    size: int | None
+    modified: dt.datetime | None
+    etag: str | None
+    chunks: Callable[[], Iterator[bytes]]
+
+
+def candidates(source: Source, store: Store, root: Path) -> Iterator[Candidate]:
+    """The files the source offers now, in order of name. Raises SourceError if it cannot be listed."""
+    address = source.address()
+    scheme = urlsplit(address).scheme
+    if scheme in ("http", "https"):
+        yield _over_http(source, address)
+    elif scheme == "s3":
+        yield from _under_prefix(source, address, store)
+    elif scheme in ("", "file") or len(scheme) == 1:  # a single letter is a Windows drive
+        yield from _in_folder(source, Path(address.removeprefix("file://")), root)
+    else:
+        raise SourceError(f"source {source.name}: {scheme}:// is not a kind of address lake reads", "Use a folder, s3://… or https://…")
+
+
+def _in_folder(source: Source, at: Path, root: Path) -> Iterator[Candidate]:
+    at = at if at.is_absolute() else root / at
+    if not at.exists():
+        raise SourceError(f"source {source.name}: there is no {at}", "Create it, or correct `at` in sources.py")
+    files = [at] if at.is_file() else sorted(path for path in at.rglob("*") if path.is_file())
+    for path in files:
+        name = path.name if at.is_file() else path.relative_to(at).as_posix()
+        hidden = any(part.startswith(".") for part in name.split("/"))
+        if not hidden and fnmatch.fnmatchcase(name, source.pattern):
+            stat = path.stat()
+            modified = dt.datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, dt.UTC)
+            yield Candidate(name, stat.st_size, modified, None, lambda path=path: _file_chunks(path))
+
+
+def _file_chunks(path: Path) -> Iterator[bytes]:
+    before = path.stat()
+    with path.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            yield chunk
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise SourceError(f"{path} changed while it was read", "It is taken by the next run, when nobody writes to it")
+
+
+def _under_prefix(source: Source, address: str, store: Store) -> Iterator[Candidate]:
+    parts = urlsplit(address)
+    other = Store(parts.netloc, "", store.options)
+    prefix = parts.path.strip("/")
+    try:
+        found = list(other.list(prefix))
+    except NotFound:
+        found = []
+    for blob in found:
+        name = posixpath.relpath(blob.path, prefix) if prefix else blob.path
+        if fnmatch.fnmatchcase(name, source.pattern):
+            yield Candidate(name, blob.size, blob.modified, blob.etag, lambda path=blob.path: other.stream(path))
+
+
+def _over_http(source: Source, address: str) -> Candidate:
+    name = unquote(posixpath.basename(urlsplit(address).path)) or "index"
+    with _http_errors(source, address):
+        head = httpx.head(address, follow_redirects=True, timeout=30)
+        said = head.headers if head.is_success else httpx.Headers()
+    modified = email.utils.parsedate_to_datetime(said["last-modified"]) if "last-modified" in said else None
+    size = int(said["content-length"]) if said.get("content-length", "").isdigit() else None
+    return Candidate(name, size, modified, said.get("etag"), lambda: _http_chunks(source, address))
+
+
+def _http_chunks(source: Source, address: str) -> Iterator[bytes]:
+    with _http_errors(source, address), httpx.stream("GET", address, follow_redirects=True, timeout=60) as answer:
+        answer.raise_for_status()
+        yield from answer.iter_raw(_CHUNK) if "content-encoding" not in answer.headers else answer.iter_bytes(_CHUNK)
+
+
+@contextmanager
+def _http_errors(source: Source, address: str) -> Iterator[None]:
+    shown = address.split("?")[0]  # a query may carry a key
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise SourceError(f"source {source.name}: {shown} answers {error.response.status_code}", "Check the address and who may read it") from None
+    except httpx.HTTPError as error:
+        raise SourceError(f"source {source.name}: {shown} cannot be read: {type(error).__name__}", "Check the address and the network") from None
