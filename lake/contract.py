@@ -21,6 +21,9 @@ FILE, ROW, LANDED, RESCUED = "_file", "_row", "_landed", "_rescued"
 PROVENANCE: dict[str, pl.DataType] = {FILE: pl.String(), ROW: pl.Int64(), LANDED: pl.Datetime("us", "UTC")}
 """What each row carries from bronze to silver: its raw object, its record number there (from 1), and when that file landed."""
 RULES = "_rules"
+_CARRIED: dict[str, Any] = {
+    FILE: dy.String(nullable=True), ROW: dy.Int64(nullable=True), LANDED: dy.Datetime(nullable=True, time_unit="us", time_zone="UTC"),
+}  # fmt: skip
 
 
 class Contract(dy.Schema):
@@ -114,7 +117,7 @@ def _judged_schema(contract: type[Contract], carried: tuple[str, ...]) -> type[d
         columns: dict[str, Any] = {
             name: column.with_primary_key(False).with_nullable(False) for name, column in contract.columns().items() if column.primary_key
         }
-        columns |= {name: dy.Any(nullable=True) for name in carried}
+        columns |= {name: _CARRIED[name] for name in carried}
         _derived[contract, carried] = type(contract.__name__, (contract,), columns)
     return _derived[contract, carried]
 

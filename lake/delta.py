@@ -66,12 +66,12 @@ class Snapshot:
         return scan_files(self.store, self.path, self.schema, self.files if files is None else files)
 
 
-def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...]) -> pl.LazyFrame:
-    """The rows of some data files of the table at `path`, lazily, in the shape of `schema`."""
+def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...], *, place: str | None = None) -> pl.LazyFrame:
+    """The rows of some data files of the table at `path`, lazily, in the shape of `schema`; `place` adds a column with each row's file URI."""
     if not files:
-        return pl.LazyFrame(schema=schema)
+        return pl.LazyFrame(schema=schema if place is None else {**schema, place: pl.String()})
     return pl.scan_parquet(
-        [store.uri(f"{path}/{file.path}") for file in files], schema=schema, missing_columns="insert", glob=False,
+        [store.uri(f"{path}/{file.path}") for file in files], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
         storage_options=store.options, credential_provider=None,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
     fields = json.loads(table.schema().to_json())["fields"]
     schema = pl.Schema({field["name"]: polars_type(field["type"]) for field in fields})
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
-    files = tuple(DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, "") for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True))
+    files = tuple(DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]})) for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True))
     return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files)
 
 

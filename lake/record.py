@@ -125,6 +125,7 @@ class Record(_Frozen):
     inputs: list[Input] = []
     files: list[ConsumedFile] = []
     schema_version: int
+    schema_fingerprint: str
     schema_document: dict[str, Any] | None = Field(None, description="The whole schema version, in the commit that first uses it.")
     ledger: Ledger
     rules: dict[str, int] = {}

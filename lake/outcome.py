@@ -1,0 +1,40 @@
+"""What became of one step of a run: a reference to a table version with its ledger, small enough to pass between tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lake.record import Ledger, Record
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One table after a step. `changed` says whether a version was committed; `version` is -1 where there is no table yet."""
+
+    table: str
+    version: int
+    changed: bool
+    reason: str
+    rows: int
+    ledger: Ledger
+    schema_version: int
+    content: str | None
+    code: str | None
+    seconds: float = 0.0
+
+    @classmethod
+    def published(cls, table: str, version: int, record: Record, seconds: float) -> Outcome:
+        """The step committed `record` as `version`."""
+        return cls._of(table, version, record, changed=True, reason=record.reason, ledger=record.ledger, seconds=seconds)
+
+    @classmethod
+    def nothing(cls, table: str, version: int, record: Record | None, reason: str) -> Outcome:
+        """The step found nothing to do; `record` is what the table's last commit said."""
+        if record is None:
+            return cls(table, version, False, reason, 0, Ledger(), 0, None, None)
+        return cls._of(table, version, record, changed=False, reason=reason, ledger=Ledger(), seconds=0.0)
+
+    @classmethod
+    def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
+        content = record.content.value if record.content else None
+        return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, record.code.fingerprint if record.code else None, seconds)

@@ -1,0 +1,216 @@
+"""A subject's pipeline: its sources and hops in dependency order, run as plain Python. Prefect wraps it; nothing here knows Prefect."""
+
+from __future__ import annotations
+
+import graphlib
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lake.errors import DeclarationError, LakeError, RunFailed, UnknownName
+from lake.execute import execute
+from lake.hop import Hop
+from lake.ingest import ingest
+from lake.landing import Landed, land
+from lake.outcome import Outcome
+from lake.release import Release, publish_release
+from lake.run import Run
+from lake.settings import Settings
+from lake.source import Source
+
+_FILES = ("sources", "tables", "hops")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: `land` a source, `ingest` it into bronze, or a `hop`. Named after the table it fills (or `land …`)."""
+
+    name: str
+    kind: str
+    work: Source | Hop
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did: outcomes (one a commit), what landed, and a line that says it."""
+
+    step: str
+    kind: str
+    outcomes: tuple[Outcome, ...]
+    landed: Landed | None
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """The step in one line, for logs."""
+        if self.landed is not None:
+            return landed_line(self.landed)
+        last = self.outcomes[-1]
+        if not last.changed:
+            return last.reason
+        return f"version {last.version}: " + "; ".join(f"{outcome.ledger.line()} ({outcome.reason})" for outcome in self.outcomes)
+
+
+@dataclass
+class Report:
+    """What a run did: results by step, failures by step, and the release it ended with."""
+
+    results: dict[str, StepResult] = field(default_factory=dict)
+    failures: dict[str, LakeError] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    release: Release | None = None
+    released: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether any table has a new version or any file landed."""
+        return any(outcome.changed for result in self.results.values() for outcome in result.outcomes) or any(
+            result.landed is not None and (result.landed.new or result.landed.duplicates) for result in self.results.values()
+        )
+
+    def raise_failures(self) -> None:
+        """Raise the failure of the run, if there was one: RunFailed naming each step, or the single step's own error."""
+        problems = [f"{step}: {error}" for step, error in self.failures.items()]
+        if problems:
+            rest = f"; {len(self.skipped)} steps that need them did not run" if self.skipped else ""
+            raise RunFailed("; ".join(problems) + rest, "The last release stands. Correct this and run again")
+
+
+class Pipeline:
+    """The sources and hops of one subject. Raises DeclarationError where they do not fit together."""
+
+    def __init__(self, name: str, sources: Iterable[Source], hops: Iterable[Hop], *, description: str = "") -> None:
+        self.name = name
+        self.description = description
+        self.sources = {source.name: source for source in sources}
+        self.hops = {hop.table.name: hop for hop in hops}
+        self.steps = self._ordered()
+
+    def _ordered(self) -> tuple[Step, ...]:
+        steps: dict[str, Step] = {}
+        for source in self.sources.values():
+            steps[f"land {source.name}"] = Step(f"land {source.name}", "land", source, ())
+            steps[source.into.name] = Step(source.into.name, "ingest", source, (f"land {source.name}",))
+        for name, hop in self.hops.items():
+            if name in steps:
+                raise DeclarationError(f"{name} is filled twice in {self.name}")
+            steps[name] = Step(name, "hop", hop, tuple(hop.upstream()))
+        try:
+            order = list(graphlib.TopologicalSorter({name: [up for up in step.after if up in steps] for name, step in steps.items()}).static_order())
+        except graphlib.CycleError as cycle:
+            raise DeclarationError(f"{self.name}: the hops run in a circle: {' → '.join(cycle.args[1])}", "Break it") from None
+        return tuple(Step(s.name, s.kind, s.work, tuple(up for up in s.after if up in steps)) for s in (steps[name] for name in order))
+
+    def run(self, run: Run, *, full: bool = False, told: Callable[[StepResult | tuple[str, LakeError]], None] = lambda _: None) -> Report:
+        """Do every step, those that can at once, and release. A failed step stops what needs it and the release, nothing else."""
+        report = Report()
+        waiting = {step.name: step for step in self.steps}
+        with ThreadPoolExecutor(run.settings.threads) as pool:
+            going: dict[Future[StepResult], str] = {}
+            while waiting or going:
+                for name in [name for name, step in waiting.items() if set(step.after) & (report.failures.keys() | set(report.skipped))]:
+                    report.skipped.append(name)
+                    del waiting[name]
+                for name in [name for name, step in waiting.items() if set(step.after) <= report.results.keys()]:
+                    going[pool.submit(do_step, run, waiting.pop(name), full=full)] = name
+                for done in wait(going, return_when=FIRST_COMPLETED).done if going else ():
+                    name = going.pop(done)
+                    try:
+                        report.results[name] = done.result()
+                        told(report.results[name])
+                    except LakeError as error:
+                        report.failures[name] = error
+                        told((name, error))
+        self.finish(run, report)
+        return report
+
+    def finish(self, run: Run, report: Report) -> None:
+        """Release what a run made, unless something failed."""
+        for name, result in report.results.items():
+            if result.landed is not None and result.landed.problems:
+                report.failures[name] = LakeError("; ".join(result.landed.problems))
+        if not report.failures:
+            outcomes = [result.outcomes[-1] for result in report.results.values() if result.outcomes]
+            report.release, report.released = publish_release(run.store, run.info, outcomes)
+
+
+def do_step(run: Run, step: Step, *, full: bool = False) -> StepResult:
+    """Carry out one step of a pipeline. Safe to repeat: what is done already is found to be done."""
+    started = time.perf_counter()
+    landed: Landed | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    if isinstance(step.work, Hop):
+        outcomes = (execute(run, step.work, full=full),)
+    elif step.kind == "land":
+        landed = land(run, step.work)
+    else:
+        outcomes = tuple(ingest(run, step.work))
+    return StepResult(step.name, step.kind, outcomes, landed, time.perf_counter() - started)
+
+
+def landed_line(landed: Landed) -> str:
+    """What landing did, in words."""
+    parts = []
+    if landed.new:
+        shown = ", ".join(landed.new[:3]) + (f" and {len(landed.new) - 3} more" if len(landed.new) > 3 else "")
+        parts.append(f"{len(landed.new)} new file{'s' if len(landed.new) > 1 else ''} ({shown}; {landed.bytes:,} bytes)")
+    if landed.duplicates:
+        parts.append(f"{len(landed.duplicates)} cop{'ies' if len(landed.duplicates) > 1 else 'y'} of landed files")
+    if landed.problems:
+        parts.append("; ".join(landed.problems))
+    return ", ".join(parts) or f"nothing new ({landed.known} file{'s' if landed.known != 1 else ''} known)"
+
+
+def load_pipeline(settings: Settings, subject: str) -> Pipeline:
+    """The pipeline of one subject: the Source and Hop objects in its sources.py and hops.py."""
+    if subject not in subjects(settings):
+        raise UnknownName.among("flow", subject, subjects(settings))
+    modules = {name: _imported(settings, f"{settings.flows}.{subject}.{name}") for name in _FILES}
+    found: Mapping[type, list[Any]] = {kind: _instances(modules.values(), kind) for kind in (Source, Hop)}
+    if not found[Source] and not found[Hop]:
+        raise DeclarationError(f"{settings.flows}/{subject} declares no source and no hop", "Declare them in sources.py and hops.py")
+    package = sys.modules[f"{settings.flows}.{subject}"]
+    return Pipeline(subject, found[Source], found[Hop], description=(package.__doc__ or "").strip())
+
+
+def subjects(settings: Settings) -> list[str]:
+    """The subjects with a hops.py or sources.py under the flows folder, sorted."""
+    folder = settings.root / settings.flows
+    return sorted(path.name for path in folder.iterdir() if (path / "sources.py").exists() or (path / "hops.py").exists()) if folder.is_dir() else []
+
+
+def _imported(settings: Settings, name: str) -> Any:
+    root = str(settings.root)
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            return None
+        raise DeclarationError(f"{name.replace('.', '/')}.py imports {error.name}, which is not installed", f"Install it: pip install {(error.name or '').split('.')[0]}") from None
+    except LakeError:
+        raise
+    except Exception as error:  # a mistake in the team's file is told with its place, not as a traceback of ours
+        trace = error.__traceback__
+        line = 0
+        while trace is not None:
+            if Path(trace.tb_frame.f_code.co_filename).is_relative_to(settings.root / settings.flows):
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        raise DeclarationError(f"{name.replace('.', '/')}.py cannot be imported: {type(error).__name__}: {error}", f"See line {line}") from None
+
+
+def _instances(modules: Iterable[Any], kind: type) -> list[Any]:
+    found: dict[int, Any] = {}
+    for module in modules:
+        for value in vars(module).values() if module else ():
+            if isinstance(value, kind):
+                found.setdefault(id(value), value)
+    return list(found.values())

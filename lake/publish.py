@@ -1,0 +1,73 @@
+"""Publishing: one commit that makes new data files, a schema and their record visible together, at exactly the planned version."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lake.datafile import upload_parts
+from lake.delta import DataFile, checkpoint_if_due, creation, table_id
+from lake.record import Record
+from lake.run import Run
+from lake.schemas import SchemaVersion, column_metadata, describe, last_schema, register
+from lake.table import Table
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What one commit will do to a table: parts to add (a local folder), files to take out or put back, change rows for the change feed."""
+
+    table: Table
+    path: str
+    base: int
+    schema: pl.Schema
+    parts: Path | None = None
+    removed: tuple[DataFile, ...] = ()
+    restored: tuple[DataFile, ...] = ()
+    changed: Path | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
+
+
+def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, Any]) -> tuple[int, Record]:
+    """Upload the parts and commit them as version base + 1 with the record made of `about`. Returns the version and the record.
+
+    Raises CommitConflict if another run took that version: nothing is then visible, and the uploaded files are orphans for
+    maintenance to remove.
+    """
+    log = run.log(draft.path)
+    version = _schema_version(run, draft, previous)
+    added = [*draft.restored, *(upload_parts(run.store, draft.path, draft.parts) if draft.parts else [])]
+    actions = [file.added() for file in added] + [file.removed() for file in draft.removed]
+    if draft.changed is not None:
+        actions += [_change_action(file) for file in upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/")]
+    if previous is None or previous.schema_fingerprint != version.fingerprint:
+        actions = creation(draft.table.name, draft.table.summary, draft.schema, column_metadata(version.document), table_id=table_id(log) if draft.base >= 0 else None) + actions
+        about = about | {"schema_document": version.document}
+    before = previous
+    record = Record(
+        at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
+        rows=(before.rows if before else 0) + sum(f.rows for f in added) - sum(f.rows for f in draft.removed),
+        bytes=(before.bytes if before else 0) + sum(f.size for f in added) - sum(f.size for f in draft.removed),
+        data_files=(before.data_files if before else 0) + len(added) - len(draft.removed),
+        owner=draft.table.owner, summary=draft.table.summary,
+        fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
+        **about,
+    )  # fmt: skip
+    committed = log.commit(draft.base + 1, actions, record)
+    checkpoint_if_due(run.store, draft.path, committed)
+    return committed, record
+
+
+def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVersion:
+    known = last_schema(run.store, previous)
+    if known is None and previous is not None:
+        known = last_schema(run.store, previous, run.log(draft.path).records())
+    return register(run.store, describe(draft.table, draft.schema, draft.renamed), known)
+
+
+def _change_action(file: DataFile) -> dict[str, Any]:
+    return {"cdc": {"path": file.path, "partitionValues": {}, "size": file.size, "dataChange": False}}

@@ -1,0 +1,102 @@
+"""One run: who it is, where it works, and what it has already looked up."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lake.delta import Snapshot, open_snapshot
+from lake.errors import LakeError
+from lake.log import TableLog
+from lake.probe import ensure_trusted
+from lake.record import RunInfo
+from lake.settings import Settings
+from lake.store import Store, open_store
+
+try:
+    import fcntl
+except ImportError:  # Windows: spools of dead runs are then left to the system's own clean-up
+    fcntl = None  # type: ignore[assignment]
+
+
+class Run:
+    """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk."""
+
+    def __init__(self, settings: Settings, store: Store, info: RunInfo) -> None:
+        self.settings = settings
+        self.store = store
+        self.info = info
+        self._logs: dict[str, TableLog] = {}
+        self._snapshots: dict[tuple[str, int], Snapshot] = {}
+        self._mutex = threading.Lock()
+
+    def log(self, path: str) -> TableLog:
+        """The log of the table at `path`, one object a run."""
+        with self._mutex:
+            return self._logs.setdefault(path, TableLog(self.store, path))
+
+    def snapshot(self, path: str, version: int) -> Snapshot:
+        """The table at `path` as of `version`, opened once a run."""
+        with self._mutex:
+            found = self._snapshots.get((path, version))
+        if found is None:
+            found = open_snapshot(self.store, path, version)
+            with self._mutex:
+                self._snapshots[path, version] = found
+        return found
+
+    @contextmanager
+    def workspace(self, name: str) -> Iterator[Path]:
+        """A folder on local disk for one step, removed afterwards; those of killed runs are removed by later ones."""
+        spool = self.settings.state / "spool"
+        spool.mkdir(parents=True, exist_ok=True)
+        _sweep(spool)
+        folder = Path(tempfile.mkdtemp(prefix=f"{name.replace('/', '.')}-", dir=spool))
+        with (folder / "in-use").open("w") as mark:
+            if fcntl is not None:
+                fcntl.flock(mark, fcntl.LOCK_EX)
+            try:
+                yield folder
+            except OSError as error:
+                if error.errno == 28:
+                    raise LakeError(f"the disk that holds {spool} is full", "Free some room, or set LAKE_HOME to another disk, and run again") from None
+                raise
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None) -> Iterator[Run]:
+    """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
+    store = open_store(settings)
+    ensure_trusted(store, settings)
+    started = dt.datetime.now(dt.UTC)
+    info = RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
+    yield Run(settings, store, info)
+
+
+def backoff(attempt: int) -> None:
+    """Wait before trying again after a lost race: longer each time, and never two writers alike."""
+    time.sleep(min(2.0, 0.05 * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000))
+
+
+def _sweep(spool: Path) -> None:
+    """Remove workspaces whose process is gone: their lock is free. Young ones may just be starting."""
+    if fcntl is None:
+        return
+    for folder in spool.iterdir():
+        mark = folder / "in-use"
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < 60:
+                continue
+            with mark.open("a") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
