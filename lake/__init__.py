@@ -1,1 +1,19 @@
-"""lake: any number in a gold table, explained down to the raw line it came from."""
+"""lake: any number in a gold table, explained down to the raw line it came from, and reproduced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lake.lakehouse import Lake, TableHandle, open
+
+__all__ = ["Lake", "TableHandle", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first used, so that `import lake` costs next to nothing."""
+    if name in __all__:
+        from lake import lakehouse
+
+        return getattr(lakehouse, name)
+    raise AttributeError(f"module 'lake' has no attribute {name!r}")

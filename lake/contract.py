@@ -54,7 +54,7 @@ def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str) -> Judgeme
         *schema.names(),
         pl.concat_list([pl.when(pl.col(rule).eq_missing(False)).then(pl.lit(rule)) for rule in rules]).list.drop_nulls().alias(RULES),
     )
-    return Judgement(result.lazy(), bad)
+    return Judgement(result.lazy().select(*contract.column_names(), *carried), bad)
 
 
 def rule_names(contract: type[Contract]) -> list[str]:

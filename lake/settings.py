@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from lake.errors import SettingsError
 
@@ -36,27 +34,22 @@ def _tool_lake(folder: Path) -> dict[str, Any] | None:
     return table if isinstance(table, dict) else None
 
 
-class Settings(BaseSettings):
-    """Read from `LAKE_*`, the usual `AWS_*`, then `[tool.lake]` in pyproject.toml; the first that says something wins."""
+class Settings(BaseModel):
+    """What is configured. Made by load_settings."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: Path = Field(default_factory=project_root, description="The project's folder; relative paths start here.")
-    env: str = Field("dev", validation_alias=AliasChoices("env", "LAKE_ENV"), pattern=_ENV_NAME, description="dev, uat or prod.")
-    bucket: str = Field("lake", validation_alias=AliasChoices("bucket", "LAKE_BUCKET"), min_length=3, max_length=63)
-    home: Path = Field(Path(".lake"), validation_alias=AliasChoices("home", "LAKE_HOME"), description="Local state and, if embedded, the data.")
-    flows: str = Field("flows", validation_alias=AliasChoices("flows", "LAKE_FLOWS"), description="The package that holds one folder per subject.")
-    endpoint: str | None = Field(
-        None,
-        validation_alias=AliasChoices("endpoint", "LAKE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        description="An S3-compatible endpoint; none means the embedded store.",
-    )
-    region: str = Field("us-east-1", validation_alias=AliasChoices("region", "LAKE_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"))
-    access_key_id: SecretStr | None = Field(None, validation_alias=AliasChoices("access_key_id", "AWS_ACCESS_KEY_ID"))
-    secret_access_key: SecretStr | None = Field(None, validation_alias=AliasChoices("secret_access_key", "AWS_SECRET_ACCESS_KEY"))
-    session_token: SecretStr | None = Field(None, validation_alias=AliasChoices("session_token", "AWS_SESSION_TOKEN"))
-    prefect_api_url: str | None = Field(None, validation_alias=AliasChoices("prefect_api_url", "PREFECT_API_URL"))
-    threads: int = Field(2, validation_alias=AliasChoices("threads", "LAKE_THREADS"), ge=1, le=64, description="Steps run at once.")
+    root: Path = Field(description="The project's folder; relative paths start here.")
+    env: str = Field("dev", pattern=_ENV_NAME, description="dev, uat or prod: the first part of every path in the bucket.")
+    bucket: str = Field("lake", min_length=3, max_length=63, description="The bucket that holds everything.")
+    home: Path = Field(Path(".lake"), description="Local state and, if the store is embedded, the data.")
+    flows: str = Field("flows", description="The package with one folder per subject.")
+    endpoint: str | None = Field(None, description="An S3-compatible endpoint; none means the embedded store.")
+    region: str = Field("us-east-1", description="The bucket's region, where that matters.")
+    access_key_id: SecretStr | None = Field(None, description="Key for the endpoint.")
+    secret_access_key: SecretStr | None = Field(None, description="Secret for the endpoint.")
+    session_token: SecretStr | None = Field(None, description="Token, where keys are temporary.")
+    threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
 
     @field_validator("endpoint")
     @classmethod
@@ -65,13 +58,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Any, env_settings: Any, **_: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings)
-
-    @cached_property
+    @property
     def state(self) -> Path:
         """The local state folder as an absolute path."""
         return self.home if self.home.is_absolute() else self.root / self.home
@@ -82,21 +69,30 @@ class Settings(BaseSettings):
         return self.endpoint is None
 
 
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "env": ("LAKE_ENV",),
+    "bucket": ("LAKE_BUCKET",),
+    "home": ("LAKE_HOME",),
+    "flows": ("LAKE_FLOWS",),
+    "endpoint": ("LAKE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "region": ("LAKE_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    "access_key_id": ("AWS_ACCESS_KEY_ID",),
+    "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+    "session_token": ("AWS_SESSION_TOKEN",),
+    "threads": ("LAKE_THREADS",),
+}
+"""The environment variables of each setting; the first that is set wins."""
+
+
 def load_settings(**overrides: Any) -> Settings:
-    """The settings in force here. Raises SettingsError naming the variable that is wrong."""
+    """The settings in force here: overrides, then the environment, then [tool.lake]. Raises SettingsError naming what is wrong."""
     overrides = {key: value for key, value in overrides.items() if value is not None}
-    root = Path(overrides.pop("root", None) or project_root())
-    file = {key: value for key, value in (_tool_lake(root) or {}).items() if key in Settings.model_fields}
-    spoken_for = {name for name in file if _said_by_environment(name)}
+    root = Path(overrides.pop("root", None) or project_root()).resolve()
+    spoken = {name: os.environ[variable] for name, variables in VARIABLES.items() for variable in reversed(variables) if os.environ.get(variable)}
     try:
-        return Settings(root=root, **{key: value for key, value in file.items() if key not in spoken_for} | overrides)
+        return Settings.model_validate({"root": root} | (_tool_lake(root) or {}) | spoken | overrides)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "a setting"
-        raise SettingsError(f"setting {name}: {first['msg']}", "See `lake doctor --help` for the variables lake reads") from None
-
-
-def _said_by_environment(field: str) -> bool:
-    alias = Settings.model_fields[field].validation_alias
-    choices = alias.choices if isinstance(alias, AliasChoices) else []
-    return any(isinstance(choice, str) and choice.isupper() and choice in os.environ for choice in choices)
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        where = f" ({' or '.join(VARIABLES[name])})" if name in VARIABLES else ""
+        raise SettingsError(f"setting {name}{where}: {first['msg']}", "`lake doctor` shows what is configured") from None

@@ -25,6 +25,7 @@ from lake.settings import Settings
 
 _PART = 16 * 1024 * 1024
 _services: dict[Path, Service] = {}
+_open: list[Store] = []  # what close_stores closes
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ class Blob:
 class Store:
     """Objects under one bucket and prefix. Every method may raise StoreUnreachable, StoreRefused or StoreError."""
 
-    def __init__(self, bucket: str, prefix: str, options: dict[str, str], *, embedded: bool = False) -> None:
+    def __init__(self, bucket: str, prefix: str, options: dict[str, str], *, service: Service | None = None) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self.options = options
-        self.embedded = embedded
+        self.embedded = service is not None
+        self._service = service
         self.requests: Counter[str] = Counter()
         retry = {"max_retries": 6, "retry_timeout": dt.timedelta(seconds=30)}
         client = {"timeout": "120s", "connect_timeout": "5s", **({"allow_http": True} if options.get("aws_allow_http") else {})}
@@ -121,6 +123,12 @@ class Store:
                 except FileNotFoundError:
                     continue
 
+    def close(self, *, wait: bool = False) -> None:
+        """Let go of the embedded server, which stops with its last user; with `wait`, after it has. Nothing to do for others."""
+        if self._service is not None:
+            service, self._service = self._service, None
+            service.release(wait=wait)
+
     @contextmanager
     def _errors(self, verb: str, path: str) -> Iterator[None]:
         self.requests[verb] += 1
@@ -153,8 +161,9 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store these settings name. Without an endpoint, the embedded one, started if it does not run; close_stores() lets go."""
+    """The store these settings name. Without an endpoint, the embedded one, started if it does not run, and held until closed."""
     options = {"aws_region": settings.region, "aws_virtual_hosted_style_request": "false", "aws_conditional_put": "etag"}
+    service = None
     if settings.embedded:
         folder = settings.state / "store"
         service = _services.setdefault(folder, embedded_service(folder, settings.bucket))
@@ -170,14 +179,15 @@ def open_store(settings: Settings) -> Store:
             value = getattr(settings, name)
             if value is not None:
                 options[f"aws_{name}"] = value.get_secret_value()
-    return Store(settings.bucket, settings.env, options, embedded=settings.embedded)
+    store = Store(settings.bucket, settings.env, options, service=service)
+    _open.append(store)
+    return store
 
 
 def close_stores(*, wait: bool = True) -> None:
-    """Let go of every embedded store this process holds; the last process to do so stops it."""
-    while _services:
-        _, service = _services.popitem()
-        service.release(wait=wait)
+    """Close every store this process opened."""
+    while _open:
+        _open.pop().close(wait=wait)
 
 
 def _blob(meta: obstore.ObjectMeta) -> Blob:

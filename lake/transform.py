@@ -56,6 +56,7 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     judged = judge(contract, out, who=f"hop {hop.function.__qualname__}")
     passage = gate(judged.good.collect_schema())
     good = judged.good.select(passage.expressions)
+    order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     driver = frames[hop.driver]
     traced = {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
     rules = judged.bad.select(pl.col(RULES).alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
@@ -66,7 +67,7 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
         good.select(content_sums(passage.schema)),
         rules,
     ]
-    sinks = [sink_parts(good, folder / "good"), sink_parts(rejected_rows(judged.bad), folder / "bad")]
+    sinks = [sink_parts(good.sort(order) if order else good, folder / "good"), sink_parts(rejected_rows(judged.bad), folder / "bad")]
     try:
         source, result, kept, content, broken = pl.collect_all([*sinks, *measures], engine="streaming")[2:]
     except pl.exceptions.PolarsError as error:

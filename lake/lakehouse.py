@@ -1,0 +1,138 @@
+"""The lake in Python: `lake.open()` for notebooks. Everything comes back as a Polars frame, from one pinned release."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+from types import TracebackType
+
+import polars as pl
+
+from lake.catalog import Catalog, Row
+from lake.errors import UnknownName
+from lake.lineage import downstream, upstream
+from lake.release import Release, find_release, numbers, read_release
+from lake.settings import load_settings
+from lake.store import Store, open_store
+
+
+def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: object) -> Lake:  # noqa: A001  # lake.open() is the name people type
+    """The lake of this project, as of one release: "latest", a number, a date, or None for whatever is committed now.
+
+    Further keywords override settings (`root=`, `endpoint=`, …). Raises UnknownName if there is no such release, and
+    StoreUnreachable or StoreRefused if the store cannot be read.
+    """
+    store = open_store(load_settings(env=env, **settings))
+    pinned = None
+    if release is not None:
+        pinned = find_release(store, release)
+        if pinned is None:
+            raise UnknownName("nothing has been released yet", "Run a flow first (`lake run`), or open with release=None to see what is committed")
+    return Lake(store, pinned)
+
+
+class Lake:
+    """All tables of one environment at one release. Reading it never sees a half-finished run."""
+
+    def __init__(self, store: Store, release: Release | None) -> None:
+        self.store = store
+        self.release = release
+        self._catalog = Catalog(store)
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __getitem__(self, name: str) -> TableHandle:
+        """The table called `name`. Raises UnknownName, suggesting the nearest."""
+        if self.release is None:
+            return TableHandle(self._catalog, name, self._catalog.last(name)[0])
+        if name not in self.release.tables:
+            raise UnknownName.among("table", name, self.release.tables)
+        return TableHandle(self._catalog, name, self.release.tables[name].version)
+
+    def tables(self) -> pl.DataFrame:
+        """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary."""
+        pins = {name: pin.version for name, pin in self.release.tables.items()} if self.release else None
+        return _frame(self._catalog.tables(pins))
+
+    def releases(self) -> pl.DataFrame:
+        """One row a release, newest first: release, at, flow, run, tables."""
+        rows = []
+        for number in reversed(numbers(self.store)):
+            release = read_release(self.store, number)
+            rows.append({"release": number, "at": release.at, "flow": release.run.flow, "run": release.run.id, "tables": len(release.tables)})
+        return _frame(rows)
+
+    def close(self) -> None:
+        """Let go of the store; an embedded one stops with its last user. Frames not collected yet can no longer be read."""
+        self.store.close()
+
+    def __repr__(self) -> str:
+        what = f"release {self.release.number} of {self.release.at:%Y-%m-%d %H:%M} UTC" if self.release else "live"
+        return f"Lake({self.store.uri('').rstrip('/')}, {what})"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{html.escape(repr(self))}</b>" + self.tables().select("table", "rows", "version", "rejects", "summary")._repr_html_()
+
+
+class TableHandle:
+    """One table at one version."""
+
+    def __init__(self, catalog: Catalog, name: str, version: int) -> None:
+        self._catalog = catalog
+        self.name = name
+        self.version = version
+
+    def scan(self) -> pl.LazyFrame:
+        """The rows, lazily: only the columns and row groups a query needs are read."""
+        return self._catalog.snapshot(self.name, self.version).scan()
+
+    def history(self) -> pl.DataFrame:
+        """One row a commit up to this version, newest first: version, at, run, flow, mode, reason, ledger, rules, rows and more."""
+        return _frame([row for row in self._catalog.history(self.name) if row["version"] <= self.version])
+
+    def schema_versions(self) -> pl.DataFrame:
+        """One row a schema version, newest first: schema_version, since_version, at, class, changes, columns."""
+        return _frame([row for row in self._catalog.schema_versions(self.name) if row["since_version"] <= self.version])
+
+    def lineage(self) -> pl.DataFrame:
+        """Upstream at the versions read, then downstream: direction, depth, name, kind, version, detail, of."""
+        up = upstream(self._catalog, self.name, self.version).rows("upstream")
+        down = downstream(self._catalog, self.name).rows("downstream")
+        return _frame([*up, *(row for row in down if row["depth"])])
+
+    def rejects(self) -> pl.LazyFrame:
+        """Rows rejected on their way into the table, with the rules they broke, their values as JSON, and their raw place."""
+        return self._catalog.rejects(self.name)
+
+    def quality(self) -> pl.DataFrame:
+        """One row a broken rule and commit up to this version, newest first: version, at, rule, rows, read, share."""
+        rows = [
+            {"version": commit["version"], "at": commit["at"], "rule": rule, "rows": count, "read": commit["ledger"]["read"], "share": count / max(1, commit["ledger"]["read"])}
+            for commit in self._catalog.history(self.name)
+            if commit["version"] <= self.version
+            for rule, count in commit["rules"].items()
+        ]
+        schema = {"version": pl.Int64, "at": pl.Datetime("us", "UTC"), "rule": pl.String, "rows": pl.Int64, "read": pl.Int64, "share": pl.Float64}
+        return pl.DataFrame(rows, schema=schema)
+
+    def __repr__(self) -> str:
+        _, record = self._catalog.last(self.name, version=self.version)
+        return f"{self.name} version {self.version}: {record.rows:,} rows, {record.rejects:,} rejected. {record.summary}"
+
+    def _repr_html_(self) -> str:
+        _, record = self._catalog.last(self.name, version=self.version)
+        facts = {
+            "rows": f"{record.rows:,}", "version": self.version, "schema version": record.schema_version, "rejected": f"{record.rejects:,}",
+            "ledger": record.ledger.line(), "made by": record.code.hop if record.code else record.kind, "run": record.run.id,
+            "freshest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC" if record.freshest else "unknown",
+        }  # fmt: skip
+        cells = "".join(f"<tr><th style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in facts.items())
+        return f"<b>{html.escape(self.name)}</b><p>{html.escape(record.summary)}</p><table>{cells}</table>"
+
+
+def _frame(rows: list[Row]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)

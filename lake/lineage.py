@@ -1,0 +1,85 @@
+"""Where a table's rows come from and where they go: tables, versions and raw files, read from commit records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake.catalog import Catalog
+from lake.landing import LANDINGS
+from lake.record import Record
+
+
+@dataclass(frozen=True)
+class Node:
+    """One table version or raw file in a lineage tree, with what it was made from (or what was made from it)."""
+
+    name: str
+    kind: str
+    version: int | None
+    detail: str
+    children: tuple[Node, ...] = field(default=())
+
+    def rows(self, direction: str, *, depth: int = 0, parent: str | None = None) -> Iterator[dict[str, Any]]:
+        """The tree as rows, depth first: direction, depth, name, kind, version, detail, and the node it hangs from."""
+        yield {"direction": direction, "depth": depth, "name": self.name, "kind": self.kind, "version": self.version, "detail": self.detail, "of": parent}
+        for child in self.children:
+            yield from child.rows(direction, depth=depth + 1, parent=self.name)
+
+
+def upstream(catalog: Catalog, name: str, version: int | None = None) -> Node:
+    """What the table (at `version`, else the newest) was made from, at the versions that were read, down to raw files."""
+    found, record = catalog.last(name, version=version)
+    children = []
+    for wanted in record.inputs:
+        if wanted.table == LANDINGS:
+            children.extend(_raw_files(catalog, name, found))
+        else:
+            children.append(upstream(catalog, wanted.table, wanted.end))
+    return Node(name, "table", found, _how(record), tuple(children))
+
+
+def downstream(catalog: Catalog, name: str) -> Node:
+    """What was made from the table, at the newest versions."""
+    version, record = catalog.last(name)
+    readers: dict[str, list[str]] = {}
+    for other in catalog.names():
+        last = catalog.log(other).last_record()
+        for wanted in last[1].inputs if last else ():
+            readers.setdefault(wanted.table, []).append(other)
+
+    def below(table: str, seen: frozenset[str]) -> tuple[Node, ...]:
+        nodes = []
+        for reader in sorted(set(readers.get(table, ())) - seen):
+            at, said = catalog.last(reader)
+            nodes.append(Node(reader, "table", at, _how(said), below(reader, seen | {reader})))
+        return tuple(nodes)
+
+    return Node(name, "table", version, _how(record), below(name, frozenset({name})))
+
+
+def edges(catalog: Catalog) -> list[tuple[str, str]]:
+    """Every (from, to) between tables of the lake, and from each source to the bronze table it fills (`raw/<source>`)."""
+    found = set()
+    for name in catalog.names():
+        last = catalog.log(name).last_record()
+        for wanted in last[1].inputs if last else ():
+            found.add((f"raw/{name.removeprefix('bronze.')}" if wanted.table == LANDINGS else wanted.table, name))
+    return sorted(found)
+
+
+def _raw_files(catalog: Catalog, name: str, version: int) -> list[Node]:
+    """The raw files a bronze table holds at `version`, in the order they landed."""
+    nodes = []
+    for at, record in reversed(catalog.log(name).records()):
+        if at <= version:
+            for file in record.files:
+                told = f"{file.rows:,} rows" + (f", {file.rejects:,} rejected" if file.rejects else "") + (f": {file.reason}" if file.reason else "")
+                nodes.append(Node(file.file, "file", None, f"{file.name}, {told}"))
+    return nodes
+
+
+def _how(record: Record) -> str:
+    by = record.code.hop.rsplit(":", 1)[-1] if record.code else record.kind
+    return f"{record.rows:,} rows, by {by}, run {record.run.id}"

@@ -1,0 +1,66 @@
+"""A Prefect server of the project's own, in the background, with its home under the state folder. Nothing here imports Prefect."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lake.service import Launch, Service, free_ports
+from lake.settings import Settings
+
+_PATIENCE = 120.0  # seconds; a first start migrates the database, and a busy machine takes its time
+
+
+def prefect_service(settings: Settings) -> Service:
+    """The server whose database is under the state folder: shared by all runs of the project, stopped by the last."""
+    folder = settings.state / "prefect"
+    return Service(folder, lambda: _launch(folder), _answers, patience=_PATIENCE)
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """What a client of the project's own server has in its environment before Prefect is imported: its home, and silence."""
+    home = settings.state / "prefect" / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return {
+        "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "PREFECT_CLI_PROMPT": "false",
+    }  # fmt: skip
+
+
+def prefect_is_configured() -> bool:
+    """Whether the user, a worker or a profile already says which Prefect to talk to."""
+    if "PREFECT_API_URL" in os.environ or "PREFECT_PROFILE" in os.environ:
+        return True
+    profiles = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect")) / "profiles.toml"
+    return profiles.is_file() and "PREFECT_API_URL" in profiles.read_text("utf-8", "replace")
+
+
+def _launch(folder: Path) -> Launch:
+    (port,) = free_ports(1)
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_API_URL": f"{url}/api",
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "PREFECT__SERVER_FINAL": "1",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50", "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "uvicorn", "--app-dir", sysconfig.get_path("purelib"), "--factory", "prefect.server.api.server:create_app",
+        "--host", "127.0.0.1", "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning",
+    ]  # fmt: skip
+    return Launch(command, {"url": url}, environment)
+
+
+def _answers(facts: dict[str, Any]) -> bool:
+    try:
+        return httpx.get(f"{facts['url']}/api/health", timeout=2.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
