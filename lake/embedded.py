@@ -17,12 +17,13 @@ from lake.errors import StoreError
 from lake.service import Launch, Service, free_ports
 
 _PORTS = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+_LINGER = 3.0  # seconds; one command after another finds the store running
 _ADMIN_GRPC_OFFSET = 10_000  # SeaweedFS adds this to the admin port whatever it is told
 
 
 def embedded_service(folder: Path, bucket: str) -> Service:
     """The store whose data is in `folder`/data: shared by all processes that name the same folder, stopped by the last."""
-    return Service(folder, lambda: _launch(folder, bucket), _answers)
+    return Service(folder, lambda: _launch(folder, bucket), _answers, linger=_LINGER)
 
 
 def embedded_keys(folder: Path) -> tuple[str, str]:

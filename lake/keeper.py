@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import IO
 
 _stopping = threading.Event()
 
@@ -74,7 +75,7 @@ def main(verb: str, folder: str) -> None:
                 state = json.load(file)
             pid, cleanup = state["pid"], state["cleanup"]
         with open(os.path.join(folder, "holders.lock"), "a") as holders:
-            fcntl.flock(holders, fcntl.LOCK_EX)
+            _wait_until_abandoned(holders, folder)
             _stopping.set()
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, "state.json"))
@@ -82,6 +83,25 @@ def main(verb: str, folder: str) -> None:
             for path in cleanup:
                 with contextlib.suppress(OSError):
                     os.remove(path)
+
+
+def _wait_until_abandoned(holders: IO[str], folder: str) -> None:
+    """Return with `holders` locked alone, after nobody held it for the time the launch says (or somebody said to hurry)."""
+    with open(os.path.join(folder, "launch.json")) as file:
+        linger = json.load(file)["linger"]
+    while True:
+        fcntl.flock(holders, fcntl.LOCK_EX)
+        deadline = time.monotonic() + linger
+        taken = False
+        while time.monotonic() < deadline and not taken and not os.path.exists(os.path.join(folder, "hurry")):
+            fcntl.flock(holders, fcntl.LOCK_UN)
+            time.sleep(0.05)
+            try:
+                fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken = True
+        if not taken:
+            return
 
 
 if __name__ == "__main__":

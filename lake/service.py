@@ -43,14 +43,17 @@ class Service:
     """One shared server with its files in `folder`.
 
     `plan` makes the launch for a fresh start; `ready` says from the facts whether it answers. Processes that use the same
-    folder share one server; within a process, holds are counted.
+    folder share one server; within a process, holds are counted. Abandoned, it lingers some seconds for the next who needs it.
     """
 
-    def __init__(self, folder: Path, plan: Callable[[], Launch], ready: Callable[[dict[str, Any]], bool], *, patience: float = 30.0) -> None:
+    def __init__(
+        self, folder: Path, plan: Callable[[], Launch], ready: Callable[[dict[str, Any]], bool], *, patience: float = 30.0, linger: float = 0.0
+    ) -> None:
         self.folder = folder
         self._plan = plan
         self._ready = ready
         self._patience = patience
+        self._linger = linger
         self._mutex = threading.Lock()
         self._held: IO[str] | None = None
         self._facts: dict[str, Any] = {}
@@ -65,11 +68,13 @@ class Service:
             return self._facts
 
     def release(self, *, wait: bool = False) -> None:
-        """Let go. If nobody else holds it, the server stops; with `wait`, return only after it has."""
+        """Let go. If nobody else holds it, the server stops; with `wait`, at once, and this returns only after it has."""
         with self._mutex:
             self._holds = max(0, self._holds - 1)
             if self._holds or self._held is None:
                 return
+            if wait:
+                (self.folder / "hurry").touch()
             self._held.close()
             self._held = None
         if wait:
@@ -92,6 +97,7 @@ class Service:
         os.chmod(self.folder, 0o700)
         with _locked(self.folder / "start.lock", fcntl.LOCK_EX):
             self._held = _locked(self.folder / "holders.lock", fcntl.LOCK_SH)
+            (self.folder / "hurry").unlink(missing_ok=True)
             try:
                 if not self.alive():
                     self._start()
@@ -106,7 +112,7 @@ class Service:
     def _start(self) -> None:
         launch = self._plan()
         (self.folder / "state.json").unlink(missing_ok=True)
-        _write_private(self.folder / "launch.json", json.dumps(launch.__dict__))
+        _write_private(self.folder / "launch.json", json.dumps({**launch.__dict__, "linger": self._linger}))
         self._keep("start")
 
     def _keep(self, verb: str) -> None:

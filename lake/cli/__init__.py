@@ -1,0 +1,79 @@
+"""The command line. Every listing also as --json, one array of objects; errors are one clear line; 1 for failure, 2 for wrong usage."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from lake.errors import LakeError
+
+_COMMANDS = {
+    "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
+    "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.listings",
+    "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "release": "lake.cli.listings",
+}  # fmt: skip
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when it is used, so that `lake ls` does not pay for `lake run`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order people meet them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None for a name that is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lake")
+def cli() -> None:
+    """A lakehouse that can explain any number in gold down to the raw line it came from."""
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; what went wrong is on standard error, in one line, never as a traceback."""
+    from lake.store import close_stores
+
+    try:
+        result = cli.main(args=arguments, prog_name="lake", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        _say("stopped")
+        return 130
+    except LakeError as error:
+        _say(str(error))
+        return 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last resort: a defect of ours is still one line, unless asked for more
+        if os.environ.get("LAKE_DEBUG"):
+            traceback.print_exc()
+        _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}. This is a defect in lake; LAKE_DEBUG=1 shows where")
+        return 1
+    finally:
+        close_stores(wait=False)
+
+
+def _say(text: str) -> None:
+    click.echo(f"lake: {text}", err=True)

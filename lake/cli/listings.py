@@ -1,0 +1,191 @@
+"""Commands that answer from the commits: ls, show, history, schema, lineage, rejects, release."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import polars as pl
+
+from lake.catalog import Catalog, check_columns, inputs_line
+from lake.cli.render import ago, console, env_option, json_option, print_json, print_table, print_tree, size
+from lake.errors import UnknownName
+from lake.lineage import downstream, upstream
+from lake.release import find_release, numbers, read_release
+from lake.settings import load_settings
+from lake.store import open_store
+
+
+def _catalog(env: str | None) -> Catalog:
+    return Catalog(open_store(load_settings(env=env)))
+
+
+@click.command()
+@env_option
+@json_option
+def ls(env: str | None, as_json: bool) -> None:
+    """List the tables: layer, rows, size, version, schema version, freshness, rejects."""
+    rows = _catalog(env).tables()
+    if as_json:
+        print_json(rows)
+        return
+    shown = [row | {"size": size(row["bytes"]), "landed": ago(row["freshest"]) + ("" if row["fresh"] in (None, True) else " (stale)")} for row in rows]
+    columns = {"table": "table", "rows": "rows", "size": "size", "files": "files", "version": "version", "schema_version": "schema", "rejects": "rejects"}
+    print_table(shown, columns | {"landed": "freshest raw", "summary": "what it is"}, empty="There are no tables yet. `lake run` makes the first.")
+
+
+@click.command()
+@click.argument("table")
+@click.option("-n", "--rows", default=10, show_default=True, help="How many rows to show.")
+@click.option("--columns", default=None, help="Only these columns, separated by commas.")
+@click.option("--version", "at", type=int, default=None, help="As of this version; else the newest.")
+@env_option
+@json_option
+def show(table: str, rows: int, columns: str | None, at: int | None, env: str | None, as_json: bool) -> None:
+    """Show what a table promises, how its last commit went, and its first rows."""
+    catalog = _catalog(env)
+    snapshot = catalog.snapshot(table, at)
+    wanted = [name.strip() for name in columns.split(",")] if columns else snapshot.schema.names()
+    check_columns(wanted, snapshot.schema)
+    frame = snapshot.scan().select(wanted).head(rows).collect()
+    if as_json:
+        print_json([{"table": table, **row} for row in frame.iter_rows(named=True)])
+        return
+    version, record = catalog.last(table, version=at)
+    click.echo(f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files")
+    if record.summary:
+        click.echo(record.summary)
+    click.echo(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}\n")
+    known = {column["name"]: column for column in (catalog.schema_versions(table) or [{"columns": []}])[0]["columns"]}
+    told = [{"column": n, "type": str(d), "unit": (known.get(n, {}).get("metadata") or {}).get("unit", ""), "meaning": known.get(n, {}).get("description", "")} for n, d in snapshot.schema.items() if n in wanted]
+    print_table(told, {"column": "column", "type": "type", "unit": "unit", "meaning": "meaning"}, empty="")
+    click.echo()
+    with pl.Config(tbl_cols=-1, tbl_width_chars=console().width, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=40):
+        click.echo(str(frame))
+
+
+@click.command()
+@click.argument("table")
+@env_option
+@json_option
+def history(table: str, env: str | None, as_json: bool) -> None:
+    """List a table's commits: run, code, inputs from and to, ledger, rules."""
+    catalog = _catalog(env)
+    rows = catalog.history(table)
+    if as_json:
+        print_json(rows)
+        return
+    records = dict(catalog.log(table).records())
+    shown = []
+    for row in rows:
+        record = records[row["version"]]
+        code = (row["fingerprint"] or "")[:8] + (f" @ {row['commit'][:8]}{'+' if row['modified'] else ''}" if row["commit"] else "")
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in record.rules.items())
+        shown.append(row | {"code": code, "read": inputs_line(record), "ledger": record.ledger.line(), "broken": rules})
+    columns = {"version": "version", "at": "at (UTC)", "run": "run", "code": "code", "read": "inputs", "reason": "why", "ledger": "ledger", "broken": "rules broken"}
+    print_table(shown, columns, empty="No commit of lake's is in this table's log.")
+
+
+@click.command()
+@click.argument("table")
+@env_option
+@json_option
+def schema(table: str, env: str | None, as_json: bool) -> None:
+    """List a table's schema versions and what changed between them; then the columns of the newest."""
+    rows = _catalog(env).schema_versions(table)
+    if as_json:
+        print_json(rows)
+        return
+    told = [row | {"what": "; ".join(row["changes"]) or f"{len(row['columns'])} columns"} for row in rows]
+    print_table(told, {"schema_version": "schema", "since_version": "since version", "at": "at (UTC)", "class": "class", "what": "what changed"}, empty="")
+    click.echo()
+    newest = rows[0]
+    columns = [
+        {"column": c["name"], "type": c["type"] if isinstance(c["type"], str) else json.dumps(c["type"]), "key": "key" if c["name"] in newest["key"] else "",
+         "null": "" if c["nullable"] else "never null", "unit": (c.get("metadata") or {}).get("unit", ""), "meaning": c["description"]}
+        for c in newest["columns"]
+    ]  # fmt: skip
+    print_table(columns, {"column": "column", "type": "type", "key": "", "null": "", "unit": "unit", "meaning": "meaning"}, empty="")
+
+
+@click.command()
+@click.argument("table")
+@env_option
+@json_option
+def lineage(table: str, env: str | None, as_json: bool) -> None:
+    """Draw where a table's rows come from, at the versions read, down to raw files; and what is made from it."""
+    catalog = _catalog(env)
+    up, down = upstream(catalog, table), downstream(catalog, table)
+    if as_json:
+        print_json([*({"table": table} | row for row in up.rows("upstream")), *({"table": table} | row for row in down.rows("downstream") if row["depth"])])
+        return
+    print_tree(up, "made from")
+    if down.children:
+        print_tree(down, "feeds")
+
+
+@click.command()
+@click.argument("table")
+@click.option("-n", "--rows", default=10, show_default=True, help="How many rejected rows to show.")
+@click.option("--rule", default=None, help="Only rows that broke this rule.")
+@env_option
+@json_option
+def rejects(table: str, rows: int, rule: str | None, env: str | None, as_json: bool) -> None:
+    """Show rows rejected on their way into a table: counts by rule, and examples with their raw place."""
+    frame = _catalog(env).rejects(table)
+    if rule is not None:
+        known = frame.select(pl.col("rules").explode().unique().drop_nulls()).collect().to_series().to_list()
+        if rule not in known:
+            raise UnknownName.among("broken rule", rule, known)
+        frame = frame.filter(pl.col("rules").list.contains(rule))
+    found = frame.sort("_file", "_row").head(rows).collect()
+    if as_json:
+        print_json([{"table": table, **row} for row in found.iter_rows(named=True)])
+        return
+    reasons = pl.when(pl.col("rules").list.len() > 0).then(pl.col("rules")).otherwise(pl.concat_list(pl.col("reason")))
+    counts = frame.select(reasons.alias("why")).explode("why").group_by("why").len("rows").sort("rows", "why", descending=[True, False]).collect()
+    print_table(counts.rows(named=True), {"rows": "rows", "why": "rule or reason"}, empty=f"Nothing is in the quarantine of {table}.")
+    if found.height:
+        click.echo()
+        examples = [
+            {"place": f"{(row['_file'] or '').rsplit('/', 1)[-1]}:{row['_row'] or ''}", "why": ", ".join(row["rules"] or []) or row["reason"],
+             "row": row["row"] or (row["bytes"] or b"").decode("utf-8", "backslashreplace").rstrip()}
+            for row in found.iter_rows(named=True)
+        ]  # fmt: skip
+        print_table(examples, {"place": "file:record", "why": "rule or reason", "row": "as it came"}, empty="")
+
+
+@click.group()
+def release() -> None:
+    """Releases: what readers open."""
+
+
+@release.command("ls")
+@env_option
+@json_option
+def release_ls(env: str | None, as_json: bool) -> None:
+    """List the releases, newest first."""
+    store = open_store(load_settings(env=env))
+    found = [read_release(store, number) for number in reversed(numbers(store))]
+    rows = [{"release": r.number, "at": r.at, "flow": r.run.flow, "run": r.run.id, "tables": len(r.tables)} for r in found]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(rows, {"release": "release", "at": "at (UTC)", "flow": "flow", "run": "run", "tables": "tables"}, empty="Nothing has been released yet.")
+
+
+@release.command("show")
+@click.argument("number", default="latest")
+@env_option
+@json_option
+def release_show(number: str, env: str | None, as_json: bool) -> None:
+    """Show the table versions that a release (a number, a date or latest) pins."""
+    found = find_release(open_store(load_settings(env=env)), number)
+    if found is None:
+        raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
+    rows = [{"table": name, "release": found.number, **pin.model_dump()} for name, pin in found.tables.items()]
+    if as_json:
+        print_json(rows)
+        return
+    click.echo(f"Release {found.number} of {found.at:%Y-%m-%d %H:%M:%S} UTC, by run {found.run.id} of {found.run.flow}")
+    print_table(rows, {"table": "table", "version": "version", "schema_version": "schema", "rows": "rows", "content": "content"}, empty="")

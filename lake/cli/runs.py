@@ -1,0 +1,161 @@
+"""Commands that work: land, plan, run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from lake.cli.render import console, env_option, json_option, print_json, print_table
+from lake.errors import LakeError, RunFailed, UnknownName
+from lake.landing import land as land_source
+from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, subjects
+from lake.plan import make_plan
+from lake.run import begin_run
+from lake.settings import Settings, load_settings
+
+QUIET_PREFECT = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore", "PREFECT_LOGGING_LEVEL": "INFO"}
+
+
+def chosen(settings: Settings, flow: str | None) -> list[Pipeline]:
+    """The pipelines meant: the one named, or all. Raises UnknownName, suggesting the nearest."""
+    found = subjects(settings)
+    if flow is None and not found:
+        raise UnknownName(f"there is no flow under {settings.root / settings.flows}", "Run lake in a project that has one, or set LAKE_FLOWS")
+    return [load_pipeline(settings, name) for name in ([flow] if flow else found)]
+
+
+@click.command()
+@click.argument("flow", required=False)
+@env_option
+@json_option
+def land(flow: str | None, env: str | None, as_json: bool) -> None:
+    """Land what the sources offer: each new file is copied as it is, once, with a receipt. All flows, or one."""
+    settings = load_settings(env=env)
+    rows, problems = [], []
+    with begin_run(settings, flow or "all", "cli") as run:
+        for pipeline in chosen(settings, flow):
+            for source in pipeline.sources.values():
+                with console(stderr=True).status(f"landing {source.name}") as status:
+                    try:
+                        landed = land_source(run, source, lambda name, status=status, source=source: status.update(f"landing {source.name}: {name}"))
+                    except LakeError as error:
+                        problems.append(str(error))
+                        continue
+                problems += landed.problems
+                rows.append({"source": source.name, "new": landed.new, "known": landed.known, "duplicates": landed.duplicates, "bytes": landed.bytes, "line": landed_line(landed)})
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, {"source": "source", "line": "landed"}, empty="There are no sources.")
+    if problems:
+        raise RunFailed("; ".join(problems), "The files that could be read have landed")
+
+
+@click.command()
+@click.argument("flow", required=False)
+@click.option("--full", is_flag=True, help="As if every hop had to be recomputed.")
+@env_option
+@json_option
+def plan(flow: str | None, full: bool, env: str | None, as_json: bool) -> None:
+    """Say what each hop would do now, why, and about how many rows it would read. Nothing is written."""
+    settings = load_settings(env=env)
+    rows = []
+    with begin_run(settings, flow or "all", "plan") as run:
+        for pipeline in chosen(settings, flow):
+            for name, hop in ((step.name, pipeline.hops.get(step.name)) for step in pipeline.steps):
+                if hop is None:
+                    continue
+                try:
+                    made = make_plan(run, hop, full=full)
+                    rows.append({"table": name, "run": made.needed, "mode": made.mode, "why": made.reason, "estimated_rows": made.estimated_rows, "inputs": {p: i.model_dump() for p, i in made.inputs.items()}})
+                except LakeError as error:
+                    rows.append({"table": name, "run": True, "mode": "full", "why": error.message, "estimated_rows": None, "inputs": {}})
+    if as_json:
+        print_json(rows)
+        return
+    print_table(rows, {"table": "table", "run": "would run", "mode": "scope", "why": "why", "estimated_rows": "rows to read"}, empty="There are no hops.")
+
+
+@click.command()
+@click.argument("flow", required=False)
+@click.option("--full", is_flag=True, help="Recompute every hop from all it reads.")
+@click.option("--no-prefect", is_flag=True, help="Run as plain Python, without a Prefect server.")
+@env_option
+@json_option
+def run(flow: str | None, full: bool, no_prefect: bool, env: str | None, as_json: bool) -> None:
+    """Run a flow (or all): land what is new, carry it to gold, release."""
+    settings = load_settings(env=env)
+    if env:
+        os.environ["LAKE_ENV"] = env
+    rows: list[dict[str, object]] = []
+    for pipeline in chosen(settings, flow):
+        teller = Teller(pipeline, quiet=as_json)
+        with console(stderr=True).status(f"{pipeline.name}: starting") as status:
+            teller.status = status.update
+            said = run_plain(settings, pipeline, teller, full=full) if no_prefect else run_in_prefect(settings, pipeline, teller, full=full)
+        rows += teller.rows
+        if not as_json:
+            click.echo(f"{pipeline.name}: {said}")
+    if as_json:
+        print_json(rows)
+
+
+class Teller:
+    """Says what each step did as it ends, and keeps it as rows."""
+
+    def __init__(self, pipeline: Pipeline, *, quiet: bool) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.quiet = quiet
+        self.status = lambda _: None
+        self._left = [step.name for step in pipeline.steps]
+        self._name = pipeline.name
+        self._width = max(len(name) for name in self._left)
+        self._total = len(self._left)
+
+    def __call__(self, told: StepResult | tuple[str, LakeError]) -> None:
+        """One step ended."""
+        step, line, ok = (told.step, told.line, True) if isinstance(told, StepResult) else (told[0], str(told[1]), False)
+        outcomes = told.outcomes if isinstance(told, StepResult) else ()
+        last = outcomes[-1] if outcomes else None
+        self.rows.append({"step": step, "ok": ok, "said": line, "table": last.table if last else None, "version": last.version if last else None, "changed": any(o.changed for o in outcomes)})
+        if step in self._left:
+            self._left.remove(step)
+        if not self.quiet:
+            mark = "✓" if ok else "✗"
+            seconds = f"{told.seconds:5.2f} s" if isinstance(told, StepResult) else "       "
+            console().print(f"{mark} {step:<{self._width}}  {seconds}  {line}", markup=False, soft_wrap=True)
+        self.status(f"{self._name}: {self._total - len(self._left)} of {self._total} steps done")
+
+
+def run_plain(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool) -> str:
+    """Run the pipeline in this process without Prefect. Returns what to say at the end; raises RunFailed."""
+    with begin_run(settings, pipeline.name, "cli") as current:
+        report = pipeline.run(current, full=full, told=teller)
+    report.raise_failures()
+    number = report.release.number if report.release else "none"
+    return f"release {number}" if report.released else f"nothing new; release {number} stands"
+
+
+def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool) -> str:
+    """Run the subject's Prefect flow in this process, against the configured API or a server of its own. As run_plain otherwise."""
+    for name, value in QUIET_PREFECT.items():
+        os.environ.setdefault(name, value)
+    os.environ["LAKE_TRIGGER"] = "cli"
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))
+    teller.status(f"{pipeline.name}: starting Prefect")
+    from lake.orchestration import LakeFlow, listening, refresh_flow  # imports Prefect, which takes seconds
+
+    try:
+        module = importlib.import_module(f"{settings.flows}.{pipeline.name}.flow")
+        flow = next(value for value in vars(module).values() if isinstance(value, LakeFlow))
+    except (ModuleNotFoundError, StopIteration):
+        flow = refresh_flow(pipeline)
+    with listening(teller):
+        state = flow(full=full, return_state=True)
+    if not state.is_completed():
+        raise RunFailed(state.message or f"the flow ended {state.name}")
+    return str(state.message)
