@@ -97,28 +97,15 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "zone": Column("tzone", pattern="^[A-Z][A-Za-z]+/[A-Za-z_/]+$"),
     },
     "planes": {
-        "tail_number": Column("tailnum", pattern="^N[0-9A-Z]{2,5}$"),
-        "built": _whole("year", 1930, 2013, required=False),
-        "type": Column("type"),
-        "manufacturer": Column("manufacturer"),
-        "model": Column("model"),
-        "engines": _whole("engines", 1, 8),
-        "seats": _whole("seats", 1, 900),
-        "cruise_speed": _whole("speed", 30, 700, required=False),
-        "engine": Column("engine"),
+        "tail_number": Column("tailnum", pattern="^N[0-9A-Z]{2,5}$"), "built": _whole("year", 1930, 2013, required=False), "type": Column("type"),
+        "manufacturer": Column("manufacturer"), "model": Column("model"), "engines": _whole("engines", 1, 8), "seats": _whole("seats", 1, 900),
+        "cruise_speed": _whole("speed", 30, 700, required=False), "engine": Column("engine"),
     },
     "weather": {
-        "origin": Column("origin", pattern=_AIRPORT),
-        "hour_at": _DERIVED,
-        "temperature": _real("temp", -80, 140),
-        "dew_point": _real("dewp", -80, 100),
-        "humidity": _real("humid", 0, 100),
-        "wind_direction": _whole("wind_dir", 0, 360, required=False),
-        "wind_speed": _real("wind_speed", 0, 200),
-        "wind_gust": _real("wind_gust", 0, 253),
-        "precipitation": _real("precip", 0, 13, required=True),
-        "pressure": _real("pressure", 860, 1090),
-        "visibility": _real("visib", 0, 100, required=True),
+        "origin": Column("origin", pattern=_AIRPORT), "hour_at": _DERIVED, "temperature": _real("temp", -80, 140),
+        "dew_point": _real("dewp", -80, 100), "humidity": _real("humid", 0, 100), "wind_direction": _whole("wind_dir", 0, 360, required=False),
+        "wind_speed": _real("wind_speed", 0, 200), "wind_gust": _real("wind_gust", 0, 253), "pressure": _real("pressure", 860, 1090),
+        "precipitation": _real("precip", 0, 13, required=True), "visibility": _real("visib", 0, 100, required=True),
     },
     "flights": {
         "flight_date": _DERIVED,
@@ -137,7 +124,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "air_time": _whole("air_time", 1, 1500, required=False),
         "distance": _whole("distance", 1, 12_500),
     },
-}
+}  # fmt: skip
 RULES: dict[str, tuple[Rule, ...]] = {
     "airports": (  # the sun moves 15 degrees an hour
         Rule("longitude_fits_offset", ("longitude", "utc_offset"), lambda row: abs(row["longitude"] / 15 - row["utc_offset"]) <= 2.6),

@@ -1,0 +1,41 @@
+# Everything a person or CI does with this project. Needs make, a POSIX shell and Python 3.11 or newer; the rest is installed into .venv.
+.POSIX:
+.PHONY: demo test check bench format lock pictures clean
+
+demo:  ## land real files and carry them to gold
+	@sh scripts/venv.sh run
+	@.venv/bin/python -m lake demo
+
+test:  ## every test that fits in a quarter of an hour
+	@sh scripts/venv.sh dev
+	@.venv/bin/python -m pytest $(ARGS)
+
+check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs
+	@sh scripts/venv.sh dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/deptry .
+	.venv/bin/typos
+	.venv/bin/yamllint -s infra .github
+	.venv/bin/python scripts/check_docs.py
+
+bench:  ## measure against the hand-written floor
+	@sh scripts/venv.sh dev
+	@.venv/bin/python tests/bench/run.py
+
+format:  ## put every file into shape
+	@sh scripts/venv.sh dev
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+lock:  ## resolve the dependencies anew
+	@sh scripts/lock.sh
+
+pictures:  ## draw the README's pictures from a lake made on the spot
+	@sh scripts/venv.sh dev
+	@.venv/bin/python scripts/pictures.py
+
+clean:  ## remove the environment and caches; the data in .lake stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
