@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lake.lakehouse import Lake, TableHandle, open
+    from lake.lakehouse import Lake, TableHandle, open  # noqa: A004  # lake.open() is the name people type
 
 __all__ = ["Lake", "TableHandle", "open"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from lake.errors import DeclarationError, DTypeRefused, SchemaRefused
 from lake.dtypes import gate
+from lake.errors import DeclarationError, DTypeRefused, SchemaRefused
 
 FILE, ROW, LANDED, RESCUED = "_file", "_row", "_landed", "_rescued"
 PROVENANCE: dict[str, pl.DataType] = {FILE: pl.String(), ROW: pl.Int64(), LANDED: pl.Datetime("us", "UTC")}
@@ -127,7 +127,9 @@ def _fit(contract: type[Contract], schema: pl.Schema, carried: list[str], who: s
     if missing := [name for name in wanted if name not in schema]:
         raise SchemaRefused(f"{who} returns no column {', '.join(missing)}, which {contract.__name__} promises", "Add it in the hop, or change the contract")
     if extra := [name for name in schema if name not in wanted and name not in carried]:
-        raise SchemaRefused(f"{who} returns {', '.join(extra)}, which {contract.__name__} does not declare", "Declare it in the contract, or drop it in the hop")
+        raise SchemaRefused(
+            f"{who} returns {', '.join(extra)}, which {contract.__name__} does not declare", "Declare it in the contract, or drop it in the hop"
+        )
     for name, column in wanted.items():
         if not (column.validate_dtype(schema[name]) or _safe_cast(schema[name], column.dtype)):
             raise SchemaRefused(f"{who} returns {name} as {schema[name]}, and {contract.__name__} promises {column.dtype}", "Cast it in the hop")

@@ -46,7 +46,7 @@ def scan_parts(folder: Path, schema: pl.Schema) -> pl.LazyFrame:
 
 def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "") -> list[DataFile]:
     """Put every non-empty part under a fresh name into the table's folder. Nobody sees them before a commit names them."""
-    files = []
+    files: list[DataFile] = []
     for part in parts_in(folder):
         rows, stats = measure(part)
         if rows == 0:

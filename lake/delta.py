@@ -33,7 +33,9 @@ class DataFile:
 
     def added(self) -> Action:
         """The action that adds it."""
-        return {"add": {"path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": True, "stats": self.stats}}
+        return {
+            "add": {"path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": True, "stats": self.stats}
+        }
 
     def removed(self) -> Action:
         """The action that takes it out of the newest version; older versions keep it."""
@@ -87,7 +89,10 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
     fields = json.loads(table.schema().to_json())["fields"]
     schema = pl.Schema({field["name"]: polars_type(field["type"]) for field in fields})
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
-    files = tuple(DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]})) for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True))
+    files = tuple(
+        DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]}))
+        for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True)
+    )
     return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files)
 
 

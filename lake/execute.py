@@ -77,7 +77,10 @@ def _refuse_bad_rows(plan: Plan, staged: Staged) -> None:
         return
     worst = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(staged.rules.items(), key=lambda item: -item[1])[:5])
     if table.layer == "gold":
-        raise ContractBroken(f"{table.name}: {staged.rejected:,} of {staged.out:,} rows break {worst}{_example(staged)}", "Correct the hop or the contract; nothing was published")
+        raise ContractBroken(
+            f"{table.name}: {staged.rejected:,} of {staged.out:,} rows break {worst}{_example(staged)}",
+            "Correct the hop or the contract; nothing was published",
+        )
     share = staged.rejected / staged.out
     if share > table.max_rejected:
         raise RejectLimitExceeded(
@@ -100,7 +103,13 @@ def _ledger(plan: Plan, staged: Staged, settled: Settled) -> Ledger:
     }  # fmt: skip
     if hop.aggregates:
         counted = staged.counted or 0
-        return Ledger(**entries, aggregated=counted, groups=staged.out, filtered=_declared(hop.filters, staged.read - counted), expanded=_declared(hop.expands, counted - staged.read))
+        return Ledger(
+            **entries,
+            aggregated=counted,
+            groups=staged.out,
+            filtered=_declared(hop.filters, staged.read - counted),
+            expanded=_declared(hop.expands, counted - staged.read),
+        )
     return Ledger(**entries, filtered=_declared(hop.filters, staged.read - staged.out), expanded=_declared(hop.expands, staged.out - staged.read))
 
 

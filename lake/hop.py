@@ -105,4 +105,3 @@ def hop(
         return Hop(table, function, write, inputs, counts, filters, expands)
 
     return declare
-

@@ -108,16 +108,20 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
 
 def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int) -> tuple[pl.DataFrame, int]:
     """As many whole landing versions as make a commit of bounded size, at least one; and the last version taken."""
-    sizes = receipts["size"].sum() if receipts.height else 0
+    sizes = _bytes_of(receipts)
     if receipts.height <= _FILES_A_COMMIT and sizes <= _BYTES_A_COMMIT:
         return receipts, end
     taken, upto = receipts.head(0), start
     for version in range(start + 1, end + 1):
         more = receipts_between(run, source.name, version - 1, version)
-        if taken.height and more.height and (taken.height + more.height > _FILES_A_COMMIT or taken["size"].sum() + more["size"].sum() > _BYTES_A_COMMIT):
+        if taken.height and more.height and (taken.height + more.height > _FILES_A_COMMIT or _bytes_of(taken) + _bytes_of(more) > _BYTES_A_COMMIT):
             break
         taken, upto = pl.concat([taken, more]), version
     return taken, upto
+
+
+def _bytes_of(receipts: pl.DataFrame) -> int:
+    return int(receipts["size"].sum())
 
 
 def _ingest_file(run: Run, receipt: dict[str, Any], folder: Path) -> list[_Ingested]:
@@ -141,13 +145,20 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
         parsed = read_member(local, compression, dialect, name, folder / "spool")
         schema, conversions = _write_gated(parsed, place, receipt["landed_at"], folder / "rows")
     except (FileRejected, DTypeRefused) as rejected:
-        whole = pl.DataFrame([(place, None, None, None, rejected.message)], schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String}, orient="row")
+        whole = pl.DataFrame(
+            [(place, None, None, None, rejected.message)],
+            schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String},
+            orient="row",
+        )
         return _Ingested(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
     finally:
         (folder / "spool" / "plain").unlink(missing_ok=True)
     rows = int(scan_parts(folder / "rows", schema).select(pl.len()).collect().item())
     if rows + parsed.rejects.height != parsed.records:
-        raise LakeError(f"{name}: {parsed.records:,} records in the file, but {rows:,} rows and {parsed.rejects.height:,} rejects", "This is a defect in lake; nothing was published")
+        raise LakeError(
+            f"{name}: {parsed.records:,} records in the file, but {rows:,} rows and {parsed.rejects.height:,} rejects",
+            "This is a defect in lake; nothing was published",
+        )
     consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height)
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
     return _Ingested(consumed, folder / "rows", schema, rejects, dialect.renamed, conversions)

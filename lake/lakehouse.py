@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 from types import TracebackType
+from typing import Any
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from lake.settings import load_settings
 from lake.store import Store, open_store
 
 
-def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: object) -> Lake:  # noqa: A001  # lake.open() is the name people type
+def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: Any) -> Lake:  # noqa: A001  # lake.open() is the name people type
     """The lake of this project, as of one release: "latest", a number, a date, or None for whatever is committed now.
 
     Further keywords override settings (`root=`, `endpoint=`, …). Raises UnknownName if there is no such release, and
@@ -111,12 +112,26 @@ class TableHandle:
     def quality(self) -> pl.DataFrame:
         """One row a broken rule and commit up to this version, newest first: version, at, rule, rows, read, share."""
         rows = [
-            {"version": commit["version"], "at": commit["at"], "rule": rule, "rows": count, "read": commit["ledger"]["read"], "share": count / max(1, commit["ledger"]["read"])}
+            {
+                "version": commit["version"],
+                "at": commit["at"],
+                "rule": rule,
+                "rows": count,
+                "read": commit["ledger"]["read"],
+                "share": count / max(1, commit["ledger"]["read"]),
+            }
             for commit in self._catalog.history(self.name)
             if commit["version"] <= self.version
             for rule, count in commit["rules"].items()
         ]
-        schema = {"version": pl.Int64, "at": pl.Datetime("us", "UTC"), "rule": pl.String, "rows": pl.Int64, "read": pl.Int64, "share": pl.Float64}
+        schema: dict[str, Any] = {
+            "version": pl.Int64,
+            "at": pl.Datetime("us", "UTC"),
+            "rule": pl.String,
+            "rows": pl.Int64,
+            "read": pl.Int64,
+            "share": pl.Float64,
+        }
         return pl.DataFrame(rows, schema=schema)
 
     def __repr__(self) -> str:
@@ -130,7 +145,9 @@ class TableHandle:
             "ledger": record.ledger.line(), "made by": record.code.hop if record.code else record.kind, "run": record.run.id,
             "freshest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC" if record.freshest else "unknown",
         }  # fmt: skip
-        cells = "".join(f"<tr><th style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in facts.items())
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in facts.items()
+        )
         return f"<b>{html.escape(self.name)}</b><p>{html.escape(record.summary)}</p><table>{cells}</table>"
 
 

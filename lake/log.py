@@ -34,7 +34,7 @@ class TableLog:
         if self._known < 0:
             self._known = self._checkpointed()
         after = self._name(self._known) if self._known >= 0 else None
-        for blob in self._store.list(f"{self.path}/_delta_log", after=after):
+        for blob in self._store.walk(f"{self.path}/_delta_log", after=after):
             stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
             if ending == "json" and stem.isdigit():
                 self._known = max(self._known, int(stem))

@@ -29,7 +29,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 Told = Callable[[StepResult | tuple[str, LakeError]], None]
 Reference = dict[str, Any]
-_RETRY_AFTER = [1, 5, 20]  # seconds
+_RETRY_AFTER: tuple[float, ...] = (1, 5, 20)  # seconds
 _listeners: list[Told] = []
 
 
@@ -111,7 +111,7 @@ def _task_of(run: Run, step: Step, report: Report, *, full: bool, retries: int) 
             _tell((step.name, error))
             if _worth_retrying(error):
                 raise
-            logger.error(str(error))
+            logger.error("%s", error)  # noqa: TRY400  # the message says it all; a traceback would bury it
             return Failed(message=str(error))
         report.failures.pop(step.name, None)
         report.results[step.name] = result
@@ -120,10 +120,11 @@ def _task_of(run: Run, step: Step, report: Report, *, full: bool, retries: int) 
         last = result.outcomes[-1] if result.outcomes else None
         return {"table": last.table, "version": last.version} if last else {"source": step.name}
 
-    return task(
-        work, name=step.name, task_run_name=step.name, tags=[step.kind], retries=retries, retry_delay_seconds=_RETRY_AFTER[:retries] or None,
+    decorate = task(
+        name=step.name, task_run_name=step.name, tags=[step.kind], retries=retries, retry_delay_seconds=list(_RETRY_AFTER[:retries]),
         retry_condition_fn=lambda _task, _run, state: _is_passing_trouble(state), cache_policy=NO_CACHE, persist_result=False,
     )  # fmt: skip
+    return decorate(work)
 
 
 def _worth_retrying(error: BaseException) -> bool:
@@ -150,5 +151,5 @@ def _final_state(report: Report) -> State[Any]:
 
 
 def _tell(what: StepResult | tuple[str, LakeError]) -> None:
-    for told in list(_listeners):
+    for told in _listeners:
         told(what)

@@ -37,4 +37,6 @@ class Outcome:
     @classmethod
     def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
         content = record.content.value if record.content else None
-        return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, record.code.fingerprint if record.code else None, seconds)
+        return cls(
+            table, version, changed, reason, record.rows, ledger, record.schema_version, content, record.code.fingerprint if record.code else None, seconds
+        )

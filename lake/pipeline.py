@@ -194,10 +194,12 @@ def _imported(settings: Settings, name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == name:
             return None
-        raise DeclarationError(f"{name.replace('.', '/')}.py imports {error.name}, which is not installed", f"Install it: pip install {(error.name or '').split('.')[0]}") from None
+        raise DeclarationError(
+            f"{name.replace('.', '/')}.py imports {error.name}, which is not installed", f"Install it: pip install {(error.name or '').split('.')[0]}"
+        ) from None
     except LakeError:
         raise
-    except Exception as error:  # a mistake in the team's file is told with its place, not as a traceback of ours
+    except Exception as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
         trace = error.__traceback__
         line = 0
         while trace is not None:

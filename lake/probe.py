@@ -118,9 +118,9 @@ def _lists_own_write(store: Store, area: str) -> str:
     names = [f"{area}/list/{i:03d}" for i in range(5)]
     for name in names:
         store.put(name, b"x")
-    if [blob.path for blob in store.list(f"{area}/list")] != names:
+    if [blob.path for blob in store.walk(f"{area}/list")] != names:
         raise _Refuted("a listing misses or reorders objects just written")
-    if [blob.path for blob in store.list(f"{area}/list", after=names[2])] != names[3:]:
+    if [blob.path for blob in store.walk(f"{area}/list", after=names[2])] != names[3:]:
         raise _Refuted("a listing from a given name on starts elsewhere")
     return "a listing sees all writes, in order"
 
@@ -149,6 +149,6 @@ def _agrees_on_time(store: Store, area: str) -> str:
 
 def _sweep(store: Store, area: str) -> None:
     try:
-        store.delete([blob.path for blob in store.list(area)])
+        store.delete([blob.path for blob in store.walk(area)])
     except NotFound:
         return

@@ -45,7 +45,12 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
     if draft.changed is not None:
         actions += [_change_action(file) for file in upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/")]
     if previous is None or previous.schema_fingerprint != version.fingerprint:
-        actions = creation(draft.table.name, draft.table.summary, draft.schema, column_metadata(version.document), table_id=table_id(log) if draft.base >= 0 else None) + actions
+        actions = (
+            creation(
+                draft.table.name, draft.table.summary, draft.schema, column_metadata(version.document), table_id=table_id(log) if draft.base >= 0 else None
+            )
+            + actions
+        )
         about = about | {"schema_document": version.document}
     before = previous
     record = Record(

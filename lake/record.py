@@ -25,7 +25,7 @@ class Ledger(_Frozen):
 
     For a hop that passes rows on: read + expanded = inserted + updated + unchanged + superseded + duplicate + rejected + filtered.
     For one that aggregates: read + expanded = aggregated + filtered, and groups = inserted + updated + unchanged + rejected.
-    `deleted` rows left the table because the recomputation no longer has them; they were not read.
+    `groups` are the rows such a hop produced; None for one that passes rows on. `deleted` rows left the table because the recomputation no longer has them; they were not read.
     """
 
     read: int = 0
@@ -38,7 +38,7 @@ class Ledger(_Frozen):
     rejected: int = 0
     filtered: int = 0
     aggregated: int = 0
-    groups: int | None = Field(None, description="Rows an aggregating hop produced; None for one that passes rows on.")
+    groups: int | None = None
     deleted: int = 0
 
     def check(self, who: str) -> None:

@@ -43,7 +43,7 @@ class Release(BaseModel):
 
 def numbers(store: Store) -> list[int]:
     """The numbers of all releases, oldest first."""
-    return [int(blob.path.rsplit("/", 1)[-1].removesuffix(".json")) for blob in store.list(_FOLDER) if blob.path.endswith(".json")]
+    return [int(blob.path.rsplit("/", 1)[-1].removesuffix(".json")) for blob in store.walk(_FOLDER) if blob.path.endswith(".json")]
 
 
 def read_release(store: Store, number: int) -> Release:

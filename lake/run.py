@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import secrets
 import shutil
 import tempfile
@@ -15,16 +16,14 @@ from pathlib import Path
 
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import LakeError
+from lake.locks import AVAILABLE, take
 from lake.log import TableLog
 from lake.probe import ensure_trusted
 from lake.record import RunInfo
 from lake.settings import Settings
 from lake.store import Store, open_store
 
-try:
-    import fcntl
-except ImportError:  # Windows: spools of dead runs are then left to the system's own clean-up
-    fcntl = None  # type: ignore[assignment]
+_YOUNG = 60.0  # seconds
 
 
 class Run:
@@ -60,17 +59,17 @@ class Run:
         spool.mkdir(parents=True, exist_ok=True)
         _sweep(spool)
         folder = Path(tempfile.mkdtemp(prefix=f"{name.replace('/', '.')}-", dir=spool))
-        with (folder / "in-use").open("w") as mark:
-            if fcntl is not None:
-                fcntl.flock(mark, fcntl.LOCK_EX)
-            try:
-                yield folder
-            except OSError as error:
-                if error.errno == 28:
-                    raise LakeError(f"the disk that holds {spool} is full", "Free some room, or set LAKE_HOME to another disk, and run again") from None
-                raise
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        mark = take(folder / "in-use") if AVAILABLE else None
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise LakeError(f"the disk that holds {spool} is full", "Free some room, or set LAKE_HOME to another disk, and run again") from None
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if mark is not None:
+                mark.close()
 
 
 @contextmanager
@@ -90,13 +89,8 @@ def backoff(attempt: int) -> None:
 
 def _sweep(spool: Path) -> None:
     """Remove workspaces whose process is gone: their lock is free. Young ones may just be starting."""
-    if fcntl is None:
-        return
-    for folder in spool.iterdir():
-        mark = folder / "in-use"
+    for folder in spool.iterdir() if AVAILABLE else ():
         with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime < 60:
-                continue
-            with mark.open("a") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            if time.time() - folder.stat().st_mtime > _YOUNG and (mark := take(folder / "in-use", wait=False)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                mark.close()

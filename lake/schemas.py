@@ -22,7 +22,6 @@ from lake.store import Store
 from lake.table import Table
 
 _WIDENS = {("byte", "short"), ("byte", "integer"), ("byte", "long"), ("short", "integer"), ("short", "long"), ("integer", "long"), ("float", "double")}
-_MEANING = ("contract", "columns", "key", "rules")
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,11 @@ def last_schema(store: Store, record: Record | None, records: list[tuple[int, Re
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """What changed from `old` to `new`, columns first."""
-    changes: list[Change] = []
     before, after = ({column["name"]: column for column in doc["columns"]} for doc in (old, new))
-    for name in after.keys() - before.keys():
-        changes.append(Change(name, f"column {name} added ({_spelled(after[name])})", backward=after[name]["nullable"], forward=True))
-    for name in before.keys() - after.keys():
-        changes.append(Change(name, f"column {name} removed", backward=True, forward=before[name]["nullable"]))
+    added = sorted(after.keys() - before.keys())
+    changes = [Change(name, f"column {name} added ({_spelled(after[name])})", backward=after[name]["nullable"], forward=True) for name in added]
+    gone = sorted(before.keys() - after.keys())
+    changes += [Change(name, f"column {name} removed", backward=True, forward=before[name]["nullable"]) for name in gone]
     for name in before.keys() & after.keys():
         changes.extend(_column_changes(name, before[name], after[name]))
     if old["key"] != new["key"]:
@@ -122,9 +120,8 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         if was != now:
             verb = "added" if was is None else "removed" if now is None else "changed"
             changes.append(Change(rule, f"rule {rule} {verb}", backward=now is None, forward=was is None))
-    for word in ("description", "owner", "contract"):
-        if old.get(word) != new.get(word):
-            changes.append(Change(word, f"{word} reworded", backward=True, forward=True))
+    words = [word for word in ("description", "owner", "contract") if old.get(word) != new.get(word)]
+    changes += [Change(word, f"{word} reworded", backward=True, forward=True) for word in words]
     return sorted(changes, key=lambda change: (change.about, change.what))
 
 

@@ -9,6 +9,7 @@ Three advisory locks in the service's folder carry the whole protocol, so a kill
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -22,11 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lake.errors import LakeError, StoreError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no advisory whole-file locks
-    fcntl = None  # type: ignore[assignment]  # checked in Service.hold
+from lake.locks import is_taken, take
 
 
 @dataclass(frozen=True)
@@ -78,34 +75,33 @@ class Service:
             self._held.close()
             self._held = None
         if wait:
-            deadline = time.monotonic() + 15
-            while time.monotonic() < deadline and self.alive() and not self._held_by_others():
-                time.sleep(0.02)
+            self._await_stop()
+
+    def _await_stop(self) -> None:
+        """Return when the server has stopped, or is seen to go on for somebody else: its state is still there after a second."""
+        state, noticed, deadline = self.folder / "state.json", time.monotonic() + 1.0, time.monotonic() + 20.0
+        while self.alive() and time.monotonic() < (noticed if state.exists() else deadline):
+            time.sleep(0.02)
 
     def alive(self) -> bool:
         """Whether the server process lives, whoever started it."""
-        return _is_locked(self.folder / "alive.lock")
-
-    def _held_by_others(self) -> bool:
-        """Whether some process uses the server; the keeper while it stops it does not count."""
-        return (self.folder / "state.json").exists() and _is_locked(self.folder / "holders.lock", shared=True)
+        return is_taken(self.folder / "alive.lock")
 
     def _acquire(self) -> dict[str, Any]:
-        if fcntl is None:
-            raise StoreError("lake cannot run servers of its own on this system", "Give an endpoint: AWS_ENDPOINT_URL=https://…")
         self.folder.mkdir(parents=True, exist_ok=True)
         os.chmod(self.folder, 0o700)
-        with _locked(self.folder / "start.lock", fcntl.LOCK_EX):
-            self._held = _locked(self.folder / "holders.lock", fcntl.LOCK_SH)
+        with take(self.folder / "start.lock") or contextlib.nullcontext():
+            self._held = take(self.folder / "holders.lock", shared=True)
             (self.folder / "hurry").unlink(missing_ok=True)
             try:
                 if not self.alive():
                     self._start()
-                elif not _is_locked(self.folder / "keeper.lock"):
+                elif not is_taken(self.folder / "keeper.lock"):
                     self._keep("adopt")
                 return self._wait()
             except BaseException:
-                self._held.close()
+                if self._held is not None:
+                    self._held.close()
                 self._held = None
                 raise
 
@@ -143,24 +139,6 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return state if isinstance(state, dict) else None
-
-
-def _locked(path: Path, how: int) -> IO[str]:
-    handle = path.open("a")
-    fcntl.flock(handle, how)
-    return handle
-
-
-def _is_locked(path: Path, *, shared: bool = False) -> bool:
-    """Whether some process keeps `path` locked: alone, or (with `shared`) together with others."""
-    if not path.exists():
-        return False
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -144,7 +144,11 @@ def _merge(plan: Plan, schema: pl.Schema, winners: Path, there: Snapshot, supers
 
 def _touched(there: Snapshot, batch: pl.LazyFrame, key: list[str]) -> tuple[DataFile, ...]:
     """The files that hold a key of the batch. Reads key columns alone, and only row groups whose bounds overlap the batch's."""
-    ends = batch.select(*(pl.col(k).min().alias(f"< {k}") for k in key), *(pl.col(k).max().alias(f"> {k}") for k in key)).collect(engine="streaming").row(0, named=True)
+    ends = (
+        batch.select(*(pl.col(k).min().alias(f"< {k}") for k in key), *(pl.col(k).max().alias(f"> {k}") for k in key))
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
     if ends[f"< {key[0]}"] is None:
         return ()
     within = functools.reduce(operator.and_, (pl.col(k).is_between(ends[f"< {k}"], ends[f"> {k}"]) for k in key))

@@ -8,7 +8,8 @@ import fnmatch
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -33,7 +34,7 @@ class Source:
     into: Table
     at: str | Path | Callable[[], str | Path]
     pattern: str = "*"
-    hints: Hints = Hints()
+    hints: Hints = field(default_factory=Hints)
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -86,7 +87,7 @@ def _in_folder(source: Source, at: Path, root: Path) -> Iterator[Candidate]:
         if not hidden and fnmatch.fnmatchcase(name, source.pattern):
             stat = path.stat()
             modified = dt.datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, dt.UTC)
-            yield Candidate(name, stat.st_size, modified, None, lambda path=path: _file_chunks(path))
+            yield Candidate(name, stat.st_size, modified, None, partial(_file_chunks, path))
 
 
 def _file_chunks(path: Path) -> Iterator[bytes]:
@@ -104,13 +105,13 @@ def _under_prefix(source: Source, address: str, store: Store) -> Iterator[Candid
     other = Store(parts.netloc, "", store.options)
     prefix = parts.path.strip("/")
     try:
-        found = list(other.list(prefix))
+        found = list(other.walk(prefix))
     except NotFound:
         found = []
     for blob in found:
         name = posixpath.relpath(blob.path, prefix) if prefix else blob.path
         if fnmatch.fnmatchcase(name, source.pattern):
-            yield Candidate(name, blob.size, blob.modified, blob.etag, lambda path=blob.path: other.stream(path))
+            yield Candidate(name, blob.size, blob.modified, blob.etag, partial(other.stream, blob.path))
 
 
 def _over_http(source: Source, address: str) -> Candidate:
@@ -120,7 +121,7 @@ def _over_http(source: Source, address: str) -> Candidate:
         said = head.headers if head.is_success else httpx.Headers()
     modified = email.utils.parsedate_to_datetime(said["last-modified"]) if "last-modified" in said else None
     size = int(said["content-length"]) if said.get("content-length", "").isdigit() else None
-    return Candidate(name, size, modified, said.get("etag"), lambda: _http_chunks(source, address))
+    return Candidate(name, size, modified, said.get("etag"), partial(_http_chunks, source, address))
 
 
 def _http_chunks(source: Source, address: str) -> Iterator[bytes]:

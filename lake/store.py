@@ -102,7 +102,7 @@ class Store:
             except FileNotFoundError:
                 return None
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[Blob]:
+    def walk(self, prefix: str, *, after: str | None = None) -> Iterator[Blob]:
         """Everything under the folder `prefix` in the order of names, past `after` if given. One request per thousand."""
         with self._errors("list", prefix):
             for batch in obstore.list(self._bucket, prefix or None, offset=after, chunk_size=1000):

@@ -77,7 +77,7 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {', '.join(lost)} holds values Delta would cut", "Round them to microseconds in the hop")
     read, made = source.row(0, named=True), result.row(0, named=True)
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
-    by_rule = {rule: n for rule, n in sorted(broken.iter_rows())}
+    by_rule = dict(sorted(broken.iter_rows()))
     return Staged(
         folder / "good", folder / "bad", passage.schema, read["n"], made["n"], counts["n"], made["n"] - counts["n"], by_rule,
         made.get("counted"), intact, read_sums(content.row(0, named=True)), passage.conversions, read.get("at"),
@@ -110,7 +110,7 @@ def _marks(traced: bool) -> list[pl.Expr]:
 def _called(hop: Hop, frames: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
     try:
         out = hop.function(**frames)
-    except Exception as error:  # whatever the team's code raises is told as theirs, with their line
+    except Exception as error:  # noqa: BLE001  # whatever the team's code raises is told as theirs, with their line
         raise _failed(hop, error) from None
     if not isinstance(out, pl.LazyFrame):
         raise HopFailed(f"hop {hop.function.__qualname__} returned {type(out).__name__}, not a LazyFrame", "Return the lazy frame; lake collects it")
@@ -128,5 +128,3 @@ def _failed(hop: Hop, error: BaseException) -> HopFailed:
         return HopFailed(f"hop {hop.function.__qualname__} ({hop.table.name}) raised {type(error).__name__}: {text}", f"See {where}")
     line = hop.function.__code__.co_firstlineno
     return HopFailed(f"hop {hop.function.__qualname__} ({hop.table.name}) failed while running: {text}", f"It is in {home.rsplit('/', 1)[-1]} from line {line}")
-
-

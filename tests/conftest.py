@@ -41,7 +41,7 @@ def moto_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def weed_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home of one embedded store, kept running for the whole session; its path has spaces and quotes."""
-    home = tmp_path_factory.mktemp("a home's \"own\" place")
+    home = tmp_path_factory.mktemp('a home\'s "own" place')
     holder = open_store(load_settings(home=home, root=ROOT))
     yield home
     holder.close(wait=True)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import oracle
 import polars as pl
 import pytest
+from conftest import Built
 
 from lake.delta import open_snapshot
 from lake.log import TableLog
-from lake.pipeline import load_pipeline
-from lake.run import begin_run
-from lake.settings import load_settings
-from lake.store import close_stores
 
-ROOT = Path(__file__).resolve().parents[1]
 SILVER = ("airlines", "airports", "planes", "weather", "flights")
 GOLD = ("daily_delays", "route_performance", "weather_delays", "aircraft_use")
 LANDING = {"_file", "_landed"}  # where and when a row landed: known to the lake alone
@@ -36,23 +31,15 @@ Reader = Callable[[str], pl.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A lake made from the raw files in a home of its own, as a function from a table's path to its rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("LAKE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-            patch.delenv(name, raising=False)
-        settings = load_settings(home=tmp_path_factory.mktemp("oracle"), root=ROOT)
-    try:
-        with begin_run(settings, "nyc", "cli") as run:
-            load_pipeline(settings, "nyc").run(run).raise_failures()
+def read(flights_lake: Built) -> Reader:
+    """The lake made from the raw files, as a function from a table's path to its rows."""
 
-            def rows(path: str) -> pl.DataFrame:
-                version = TableLog(run.store, path).version()
-                return open_snapshot(run.store, path, version).scan().collect() if version >= 0 else pl.DataFrame()
+    def rows(path: str) -> pl.DataFrame:
+        store = flights_lake.run.store
+        version = TableLog(store, path).version()
+        return open_snapshot(store, path, version).scan().collect() if version >= 0 else pl.DataFrame()
 
-            yield rows
-    finally:
-        close_stores()
+    return rows
 
 
 def agree(expected: Any, actual: Any, *, rounded: bool) -> bool:

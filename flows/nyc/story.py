@@ -19,13 +19,18 @@ def tell(lake: Lake, say: Callable[[str], None]) -> None:
     row = worst.row(0, named=True)
     say(f"\nWhere does {row['mean_delay']:.4f} come from? (mean_delay of {row['carrier']} on {row['flight_date']})")
     flights = (
-        lake["silver.nyc.flights"].scan().filter(pl.col("flight_date") == row["flight_date"], pl.col("carrier") == row["carrier"]).sort("_file", "_row").collect()
+        lake["silver.nyc.flights"]
+        .scan()
+        .filter(pl.col("flight_date") == row["flight_date"], pl.col("carrier") == row["carrier"])
+        .sort("_file", "_row")
+        .collect()
     )
-    (file,) = flights["_file"].unique()
+    file = str(flights["_file"][0])
     say(f"  {flights.height} rows of silver.nyc.flights, from records {flights['_row'].min():,} to {flights['_row'].max():,} of")
     say(f"  {lake.store.uri(file)}")
     records = _raw_records(lake, file, set(flights["_row"]))
-    say(f"  the first of them as it stands there: {','.join(records[min(records)].values())}")
+    first: str = ",".join(records[min(records)].values())
+    say(f"  the first of them as it stands there: {first}")
     delays = [int(record["dep_delay"]) for record in records.values() if record["dep_delay"] != "NA"]
     again = sum(delays) / len(delays)
     say(f"  computed again from those {len(records)} raw lines: {again:.4f}, {'equal' if again == row['mean_delay'] else 'NOT EQUAL'}")

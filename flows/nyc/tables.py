@@ -98,7 +98,9 @@ class Flight(Contract):
     origin = dy.String(primary_key=True, regex=_AIRPORT, description="FAA code of the airport of departure")
     destination = dy.String(nullable=False, regex=_AIRPORT, description="FAA code of the scheduled destination")
     tail_number = dy.String(nullable=True, description="FAA registration; empty for some cancelled flights")
-    status = dy.String(nullable=False, regex=r"^(flown|diverted|cancelled)$", description="flown, diverted (left, but not timed at its destination) or cancelled")
+    status = dy.String(
+        nullable=False, regex=r"^(flown|diverted|cancelled)$", description="flown, diverted (left, but not timed at its destination) or cancelled"
+    )
     scheduled_departure_at = _utc(description="Scheduled departure")
     departed_at = _utc(nullable=True, description="Actual departure; empty if it was cancelled")
     departure_delay = dy.Int32(nullable=True, min=-120, max=3000, metadata=MINUTES, description="Actual minus scheduled departure")
@@ -205,7 +207,9 @@ class AircraftUse(Contract):
     flown = dy.Int64(nullable=False, min=0, metadata=FLIGHTS, description="Flights flown to their destination")
     miles = dy.Int64(nullable=False, min=0, metadata={"unit": "mi"}, description="Distance of the flights flown, together")
     hours = dy.Float64(nullable=False, min=0, metadata={"unit": "h"}, description="Time in the air of the flights flown, together")
-    seat_miles = dy.Int64(nullable=True, min=0, metadata={"unit": "seat-mi"}, description="Seats times distance over the flights flown; empty for unknown models")
+    seat_miles = dy.Int64(
+        nullable=True, min=0, metadata={"unit": "seat-mi"}, description="Seats times distance over the flights flown; empty for unknown models"
+    )
     mean_built = dy.Float64(nullable=True, metadata={"unit": "year"}, description="Mean year of manufacture over the flights")
 
 

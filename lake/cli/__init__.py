@@ -66,7 +66,7 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # the last resort: a defect of ours is still one line, unless asked for more
+    except Exception as error:  # noqa: BLE001  # the last resort: a defect of ours is still one line, unless asked for more
         if os.environ.get("LAKE_DEBUG"):
             traceback.print_exc()
         _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}. This is a defect in lake; LAKE_DEBUG=1 shows where")

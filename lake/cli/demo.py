@@ -14,8 +14,8 @@ import click
 from lake.cli.render import console, print_table
 from lake.cli.runs import Teller, chosen, run_in_prefect
 from lake.errors import LakeError, RunFailed
-from lake.landing import Landed, land
 from lake.lakehouse import Lake
+from lake.landing import Landed, land
 from lake.pipeline import Pipeline, StepResult, landed_line
 from lake.prefect_server import prefect_is_configured, prefect_service
 from lake.release import find_release

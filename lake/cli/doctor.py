@@ -21,7 +21,11 @@ def doctor(env: str | None, as_json: bool) -> None:
     settings = load_settings(env=env)
     store = open_store(settings)
     configured = [
-        {"setting": name, "value": "set" if name in _SECRET and getattr(settings, name) else str(getattr(settings, name) or ""), "variables": " or ".join(variables)}
+        {
+            "setting": name,
+            "value": "set" if name in _SECRET and getattr(settings, name) else str(getattr(settings, name) or ""),
+            "variables": " or ".join(variables),
+        }
         for name, variables in VARIABLES.items()
     ]
     if not as_json:

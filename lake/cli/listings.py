@@ -52,12 +52,18 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
         print_json([{"table": table, **row} for row in frame.iter_rows(named=True)])
         return
     version, record = catalog.last(table, version=at)
-    click.echo(f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files")
+    click.echo(
+        f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files"
+    )
     if record.summary:
         click.echo(record.summary)
     click.echo(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}\n")
     known = {column["name"]: column for column in (catalog.schema_versions(table) or [{"columns": []}])[0]["columns"]}
-    told = [{"column": n, "type": str(d), "unit": (known.get(n, {}).get("metadata") or {}).get("unit", ""), "meaning": known.get(n, {}).get("description", "")} for n, d in snapshot.schema.items() if n in wanted]
+    told = [
+        {"column": n, "type": str(d), "unit": (known.get(n, {}).get("metadata") or {}).get("unit", ""), "meaning": known.get(n, {}).get("description", "")}
+        for n, d in snapshot.schema.items()
+        if n in wanted
+    ]
     print_table(told, {"column": "column", "type": "type", "unit": "unit", "meaning": "meaning"}, empty="")
     click.echo()
     with pl.Config(tbl_cols=-1, tbl_width_chars=console().width, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=40):
@@ -82,7 +88,16 @@ def history(table: str, env: str | None, as_json: bool) -> None:
         code = (row["fingerprint"] or "")[:8] + (f" @ {row['commit'][:8]}{'+' if row['modified'] else ''}" if row["commit"] else "")
         rules = ", ".join(f"{rule} {count:,}" for rule, count in record.rules.items())
         shown.append(row | {"code": code, "read": inputs_line(record), "ledger": record.ledger.line(), "broken": rules})
-    columns = {"version": "version", "at": "at (UTC)", "run": "run", "code": "code", "read": "inputs", "reason": "why", "ledger": "ledger", "broken": "rules broken"}
+    columns = {
+        "version": "version",
+        "at": "at (UTC)",
+        "run": "run",
+        "code": "code",
+        "read": "inputs",
+        "reason": "why",
+        "ledger": "ledger",
+        "broken": "rules broken",
+    }
     print_table(shown, columns, empty="No commit of lake's is in this table's log.")
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import click
+from rich.status import Status
 
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.errors import LakeError, RunFailed, UnknownName
@@ -40,12 +43,21 @@ def land(flow: str | None, env: str | None, as_json: bool) -> None:
             for source in pipeline.sources.values():
                 with console(stderr=True).status(f"landing {source.name}") as status:
                     try:
-                        landed = land_source(run, source, lambda name, status=status, source=source: status.update(f"landing {source.name}: {name}"))
+                        landed = land_source(run, source, partial(_say, status, source.name))
                     except LakeError as error:
                         problems.append(str(error))
                         continue
                 problems += landed.problems
-                rows.append({"source": source.name, "new": landed.new, "known": landed.known, "duplicates": landed.duplicates, "bytes": landed.bytes, "line": landed_line(landed)})
+                rows.append(
+                    {
+                        "source": source.name,
+                        "new": landed.new,
+                        "known": landed.known,
+                        "duplicates": landed.duplicates,
+                        "bytes": landed.bytes,
+                        "line": landed_line(landed),
+                    }
+                )
     if as_json:
         print_json(rows)
     else:
@@ -70,7 +82,16 @@ def plan(flow: str | None, full: bool, env: str | None, as_json: bool) -> None:
                     continue
                 try:
                     made = make_plan(run, hop, full=full)
-                    rows.append({"table": name, "run": made.needed, "mode": made.mode, "why": made.reason, "estimated_rows": made.estimated_rows, "inputs": {p: i.model_dump() for p, i in made.inputs.items()}})
+                    rows.append(
+                        {
+                            "table": name,
+                            "run": made.needed,
+                            "mode": made.mode,
+                            "why": made.reason,
+                            "estimated_rows": made.estimated_rows,
+                            "inputs": {p: i.model_dump() for p, i in made.inputs.items()},
+                        }
+                    )
                 except LakeError as error:
                     rows.append({"table": name, "run": True, "mode": "full", "why": error.message, "estimated_rows": None, "inputs": {}})
     if as_json:
@@ -103,13 +124,21 @@ def run(flow: str | None, full: bool, no_prefect: bool, env: str | None, as_json
         print_json(rows)
 
 
+def _say(status: Status, source: str, file: str) -> None:
+    status.update(f"landing {source}: {file}")
+
+
+def _silent(_: str) -> None:
+    return None
+
+
 class Teller:
     """Says what each step did as it ends, and keeps it as rows."""
 
     def __init__(self, pipeline: Pipeline, *, quiet: bool) -> None:
         self.rows: list[dict[str, object]] = []
         self.quiet = quiet
-        self.status = lambda _: None
+        self.status: Callable[[str], None] = _silent
         self._left = [step.name for step in pipeline.steps]
         self._name = pipeline.name
         self._width = max(len(name) for name in self._left)
@@ -120,7 +149,16 @@ class Teller:
         step, line, ok = (told.step, told.line, True) if isinstance(told, StepResult) else (told[0], str(told[1]), False)
         outcomes = told.outcomes if isinstance(told, StepResult) else ()
         last = outcomes[-1] if outcomes else None
-        self.rows.append({"step": step, "ok": ok, "said": line, "table": last.table if last else None, "version": last.version if last else None, "changed": any(o.changed for o in outcomes)})
+        self.rows.append(
+            {
+                "step": step,
+                "ok": ok,
+                "said": line,
+                "table": last.table if last else None,
+                "version": last.version if last else None,
+                "changed": any(o.changed for o in outcomes),
+            }
+        )
         if step in self._left:
             self._left.remove(step)
         if not self.quiet:

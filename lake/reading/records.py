@@ -84,7 +84,9 @@ def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             yield decoder.decode(chunk).encode("utf-8")
         yield decoder.decode(b"", True).encode("utf-8")
     except UnicodeDecodeError as error:
-        raise FileRejected(f"the text is not {encoding}: {error.reason} at byte {error.start}", "Declare the encoding on the source: Hints(encoding=…)") from None
+        raise FileRejected(
+            f"the text is not {encoding}: {error.reason} at byte {error.start}", "Declare the encoding on the source: Hints(encoding=…)"
+        ) from None
 
 
 def _typed(path: Path, dialect: Dialect) -> pl.LazyFrame:

@@ -48,11 +48,10 @@ def members(path: Path, compression: Compression | None, name: str) -> list[tupl
     """The files inside as (member, name): one with member None, or a zip's files in the archive's order. Raises FileRejected."""
     if compression != "zip":
         return [(None, bare_name(name) if compression else name)]
-    with _rejecting(name):
-        with zipfile.ZipFile(path) as archive:
-            inside = [info for info in archive.infolist() if not info.is_dir() and not _is_litter(info.filename)]
-            if locked := [info.filename for info in inside if info.flag_bits & 0x1]:
-                raise FileRejected(f"{name}: {locked[0]} inside is encrypted", "Land it unencrypted; the store can encrypt at rest")
+    with _rejecting(name), zipfile.ZipFile(path) as archive:
+        inside = [info for info in archive.infolist() if not info.is_dir() and not _is_litter(info.filename)]
+        if locked := [info.filename for info in inside if info.flag_bits & 0x1]:
+            raise FileRejected(f"{name}: {locked[0]} inside is encrypted", "Land it unencrypted; the store can encrypt at rest")
     return [(info.filename, info.filename) for info in inside]
 
 
