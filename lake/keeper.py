@@ -67,6 +67,8 @@ def _stop(folder: str, pid: int) -> None:
 
 def main(verb: str, folder: str) -> None:
     """Keep the server of `folder` until nobody needs it: `start` it first, or `adopt` one that lost its keeper."""
+    if os.fork():
+        return
     with open(os.path.join(folder, "keeper.lock"), "a") as mine:
         fcntl.flock(mine, fcntl.LOCK_EX)
         if verb == "start":

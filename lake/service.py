@@ -112,7 +112,7 @@ class Service:
         self._keep("start")
 
     def _keep(self, verb: str) -> None:
-        subprocess.Popen(
+        subprocess.run(  # the keeper forks and returns at once: nobody has a child to wait for
             [sys.executable, "-S", "-E", str(Path(__file__).with_name("keeper.py")), verb, str(self.folder)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip

@@ -128,6 +128,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
 RULES: dict[str, tuple[Rule, ...]] = {
     "airports": (  # the sun moves 15 degrees an hour
         Rule("longitude_fits_offset", ("longitude", "utc_offset"), lambda row: abs(row["longitude"] / 15 - row["utc_offset"]) <= 2.6),
+        Rule("in_north_america", ("longitude",), lambda row: row["longitude"] < 0 or row["longitude"] > 170),
     ),
     "planes": (
         Rule("engines_fit_type", ("type", "engines"), lambda row: "single engine" not in row["type"] or row["engines"] == 1),
@@ -332,12 +333,12 @@ def route_performance(flown: Rows, known_airports: Rows) -> Rows:
 
 
 def conditions(observed: Row | None) -> str:
-    """The weather in a word, worst first: below 3 miles of visibility, then 25 mph of wind or more, then any rain."""
-    if observed is None:
+    """The weather in a word, worst first: below 3 miles of visibility, then 25 mph of wind or more, then any rain; or not all known."""
+    if observed is None or None in (observed["visibility"], observed["wind_speed"], observed["precipitation"]):
         return "unknown"
     if observed["visibility"] < 3:
         return "low visibility"
-    if observed["wind_speed"] is not None and observed["wind_speed"] >= 25:
+    if observed["wind_speed"] >= 25:
         return "high wind"
     return "rain" if observed["precipitation"] > 0 else "fair"
 

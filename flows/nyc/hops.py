@@ -182,7 +182,7 @@ def compare_weather(flights: pl.LazyFrame, weather: pl.LazyFrame) -> pl.LazyFram
         _departed_on_time().alias("departed_on_time"),
     )
     conditions = (
-        pl.when(pl.col("visibility").is_null()).then(pl.lit("unknown"))
+        pl.when(pl.any_horizontal(pl.col("visibility", "wind_speed", "precipitation").is_null())).then(pl.lit("unknown"))
         .when(pl.col("visibility") < 3).then(pl.lit("low visibility"))
         .when(pl.col("wind_speed") >= 25).then(pl.lit("high wind"))
         .when(pl.col("precipitation") > 0).then(pl.lit("rain"))

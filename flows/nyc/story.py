@@ -25,10 +25,10 @@ def tell(lake: Lake, say: Callable[[str], None]) -> None:
         .sort("_file", "_row")
         .collect()
     )
-    file = str(flights["_file"][0])
-    say(f"  {flights.height} rows of silver.nyc.flights, from records {flights['_row'].min():,} to {flights['_row'].max():,} of")
+    file, numbers = str(flights["_file"][0]), set(flights["_row"].to_list())
+    say(f"  {flights.height} rows of silver.nyc.flights, from records {min(numbers):,} to {max(numbers):,} of")
     say(f"  {lake.store.uri(file)}")
-    records = _raw_records(lake, file, set(flights["_row"]))
+    records = _raw_records(lake, file, numbers)
     first: str = ",".join(records[min(records)].values())
     say(f"  the first of them as it stands there: {first}")
     delays = [int(record["dep_delay"]) for record in records.values() if record["dep_delay"] != "NA"]

@@ -27,7 +27,7 @@ class Airline(Contract):
 
 
 class Airport(Contract):
-    """An airport of the United States. Source: OpenFlights."""
+    """An airport of the United States, or one just across its border. Source: OpenFlights."""
 
     airport = dy.String(primary_key=True, regex=_AIRPORT, description="FAA code")
     name = dy.String(nullable=False, min_length=1, description="Name in common use")
@@ -41,6 +41,11 @@ class Airport(Contract):
     def longitude_fits_offset(cls) -> pl.Expr:
         """The sun agrees with the clock: standard time is within 2.6 hours of local solar time."""
         return (cls.longitude.col / 15 - cls.utc_offset.col).abs() <= 2.6
+
+    @dy.rule()
+    def in_north_america(cls) -> pl.Expr:
+        """West of Greenwich, or just across the date line in the Aleutians."""
+        return (cls.longitude.col < 0) | (cls.longitude.col > 170)
 
 
 class Plane(Contract):
@@ -85,7 +90,7 @@ class Weather(Contract):
 
     @dy.rule()
     def gust_above_wind(cls) -> pl.Expr:
-        """A gust is faster than the mean wind."""
+        """A gust is no slower than the mean wind."""
         return cls.wind_gust.col >= cls.wind_speed.col
 
 
@@ -112,7 +117,7 @@ class Flight(Contract):
 
     @dy.rule()
     def plausible_speed(cls) -> pl.Expr:
-        """An airliner's speed over ground, averaged over the flight, stays below 600 mph."""
+        """An airliner's speed over ground, averaged over the flight, is at most 600 mph."""
         return cls.distance.col * 60 <= cls.air_time.col * 600
 
     @dy.rule()
@@ -170,7 +175,7 @@ class RoutePerformance(Contract):
     destination_name = dy.String(nullable=True, description="Name of the destination; empty where the airport is unknown")
     flights = dy.Int64(nullable=False, min=1, metadata=FLIGHTS, description="Scheduled departures")
     carriers = dy.Int64(nullable=False, min=1, metadata={"unit": "carriers"}, description="Carriers that scheduled a flight")
-    distance = dy.Int32(nullable=False, metadata={"unit": "mi"}, description="Great-circle distance between the airports")
+    distance = dy.Int32(nullable=False, metadata={"unit": "mi"}, description="Distance between the airports; the greatest where the source gives several")
     median_air_time = _delay("Median time in the air of the flights flown")
     median_speed = dy.Float64(nullable=True, min=0, max=600, metadata={"unit": "mph"}, description="Median speed over ground of the flights flown")
     cancelled = _share("Share of the scheduled flights that were cancelled")
@@ -189,7 +194,7 @@ class WeatherDelay(Contract):
     cancelled = dy.Int64(nullable=False, min=0, metadata=FLIGHTS, description="Of these, cancelled")
     mean_delay = _delay("Mean departure delay of the flights that left")
     departed_on_time = _share("Share of the flights that left with less than 15 minutes of delay")
-    conditions = dy.String(nullable=False, regex=r"^(fair|rain|low visibility|high wind|unknown)$", description="The weather in a word: worst first")
+    conditions = dy.String(nullable=False, regex=r"^(fair|rain|low visibility|high wind|unknown)$", description="Worst first: visibility below 3 mi, wind of 25 mph or more, any rain; unknown where one is not known")
     temperature = dy.Float64(nullable=True, metadata={"unit": "degF"}, description="Air temperature; empty where no observation is trusted")
     wind_speed = dy.Float64(nullable=True, metadata={"unit": "mph"}, description="Wind speed")
     precipitation = dy.Float64(nullable=True, metadata={"unit": "in"}, description="Fallen in the hour")
