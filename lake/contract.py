@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dataframely as dy
@@ -21,6 +22,7 @@ FILE, ROW, LANDED, RESCUED = "_file", "_row", "_landed", "_rescued"
 PROVENANCE: dict[str, pl.DataType] = {FILE: pl.String(), ROW: pl.Int64(), LANDED: pl.Datetime("us", "UTC")}
 """What each row carries from bronze to silver: its raw object, its record number there (from 1), and when that file landed."""
 RULES = "_rules"
+_TEXT = "#text "  # before a date column's name: the text it was read from
 _CARRIED: dict[str, Any] = {
     FILE: dy.String(nullable=True), ROW: dy.Int64(nullable=True), LANDED: dy.Datetime(nullable=True, time_unit="us", time_zone="UTC"),
 }  # fmt: skip
@@ -41,17 +43,21 @@ class Judgement:
 def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str) -> Judgement:
     """Sort the rows of `frame` by the contract's rules, without collecting it.
 
-    Text is parsed into the contract's types, and a value that cannot be is a broken rule `column|dtype`. Other type
+    Text is parsed into the contract's numbers and dates (ISO 8601), and a value that cannot be is a broken rule `column|dtype` or
+    `column|date`. Instants are parsed in the hop, which knows their format and zone. Other type
     differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns.
     """
     schema = frame.collect_schema()
     carried = [name for name in PROVENANCE if name in schema]
     _fit(contract, schema, carried, who)
-    judged = _judged_schema(contract, tuple(carried))
-    result, failure = judged.filter(frame, cast=True)
+    dates = tuple(name for name, column in contract.columns().items() if column.dtype == pl.Date and schema[name] == pl.String)
+    read = [pl.col(name).str.to_date("%Y-%m-%d", strict=False) for name in dates]
+    kept = [pl.col(name).alias(_TEXT + name) for name in dates]
+    judged = _judged_schema(contract, tuple(carried), dates)
+    result, failure = judged.filter(frame.with_columns(*read, *kept), cast=True)
     rules = failure._rule_columns  # noqa: SLF001  # the public accessors collect the failures; ours must stay lazy
     bad = failure._lf.select(  # noqa: SLF001
-        *schema.names(),
+        *(pl.col(_TEXT + name).alias(name) if name in dates else pl.col(name) for name in schema.names()),
         pl.concat_list([pl.when(pl.col(rule).eq_missing(False)).then(pl.lit(rule)) for rule in rules]).list.drop_nulls().alias(RULES),
     )
     return Judgement(result.lazy().select(*contract.column_names(), *carried), bad)
@@ -108,18 +114,24 @@ def check_declaration(contract: type[Contract]) -> None:
         raise DeclarationError(f"contract {name}: {refused.message}", "Choose another type in the contract") from None
 
 
-_derived: dict[tuple[type[Contract], tuple[str, ...]], type[dy.Schema]] = {}
+_derived: dict[tuple[type[Contract], tuple[str, ...], tuple[str, ...]], type[dy.Schema]] = {}
 
 
-def _judged_schema(contract: type[Contract], carried: tuple[str, ...]) -> type[dy.Schema]:
-    """The contract without its key rule (which needs all rows at once) and with the provenance columns, cached."""
-    if (contract, carried) not in _derived:
+def _judged_schema(contract: type[Contract], carried: tuple[str, ...], dates: tuple[str, ...]) -> type[dy.Schema]:
+    """The contract without its key rule (which needs all rows at once), with provenance and the text of its dates; cached."""
+    if (contract, carried, dates) not in _derived:
         columns: dict[str, Any] = {
             name: column.with_primary_key(False).with_nullable(False) for name, column in contract.columns().items() if column.primary_key
         }
         columns |= {name: _CARRIED[name] for name in carried}
-        _derived[contract, carried] = type(contract.__name__, (contract,), columns)
-    return _derived[contract, carried]
+        columns |= {_TEXT + name: dy.String(nullable=True) for name in dates}
+        columns |= {f"{name}|date": dy.rule()(partial(_was_read, name=name)) for name in dates}
+        _derived[contract, carried, dates] = type(contract.__name__, (contract,), columns)
+    return _derived[contract, carried, dates]
+
+
+def _was_read(_: Any, *, name: str) -> pl.Expr:
+    return pl.col(name).is_not_null() | pl.col(_TEXT + name).is_null()
 
 
 def _fit(contract: type[Contract], schema: pl.Schema, carried: list[str], who: str) -> None:
@@ -138,7 +150,7 @@ def _fit(contract: type[Contract], schema: pl.Schema, carried: list[str], who: s
 def _safe_cast(given: pl.DataType, wanted: pl.DataType) -> bool:
     """Whether casting can only succeed or be noticed: text is parsed; integers and floats widen; nothing is cut."""
     if given == pl.String:
-        return wanted.is_numeric() or wanted in (pl.Date,) or isinstance(wanted, pl.Datetime | pl.Enum | pl.Categorical)
+        return wanted.is_numeric() or wanted == pl.Date or isinstance(wanted, pl.Enum | pl.Categorical)
     if given == pl.Null:
         return True
     if given.is_integer() and wanted.is_integer():

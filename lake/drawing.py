@@ -38,7 +38,7 @@ def lineage_svg(edges: Iterable[tuple[str, str]], *, title: str = "") -> str:
         left, right = x[min(inside)] - _PAD, x[max(inside)] + widths[max(inside)] + _PAD
         body.append(f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{height - top - _EDGE:.1f}" rx="10" fill="{_COLOURS[layer][1]}"/>')
         body.append(
-            f'<text x="{left + _PAD:.1f}" y="{top + 23}" font-size="12" font-weight="700" letter-spacing="1" fill="{_ink(layer)}">{layer.upper()}</text>'
+            f'<text x="{left + _PAD:.1f}" y="{top + 23}" font-size="12" font-weight="700" letter-spacing="1" fill="{_COLOURS[layer][0]}">{layer.upper()}</text>'
         )
     middle = {point: top + _HEAD + at for point, at in y.items()}
     body += [_curve(wire, x, widths, middle) for wire in wires]
@@ -58,13 +58,9 @@ def _layer(name: str) -> str:
     return found
 
 
-def _ink(layer: str) -> str:
-    return _COLOURS[layer][0]
-
-
 def _label(name: str, names: Iterable[str]) -> str:
     """The table's own name, with its subject where the picture shows several."""
-    several = len({other.replace("/", ".").split(".")[1] for other in names}) > 1
+    several = len({other.replace("/", ".").split(".")[:2][-1] for other in names}) > 1
     return name.replace("/", ".").split(".", 1 if several else 2)[-1]
 
 
@@ -86,27 +82,34 @@ def _wire(column: Mapping[str, int], start: str, end: str) -> list[Point]:
 
 
 def _heights(column: Mapping[str, int], wires: Sequence[Sequence[Point]]) -> dict[Point, float]:
-    """The middle of each point, from 0 down. Sweeps to and fro order each column by the mean of its neighbours, then move it there; fewest crossings win."""
-    steps = [step for wire in wires for step in pairwise(wire)]
-    stacks = [sorted({point for wire in wires for point in wire if point[0] == at}) for at in range(1 + max(column.values(), default=-1))]
-    y = {point: height for stack in stacks for point, height in zip(stack, _spread(stack, [0.0] * len(stack)), strict=True)}
+    """The middle of each point, from the top down: put in order by the mean of their neighbours, then moved to it as far as there is room."""
+    steps = sorted({step for wire in wires for step in pairwise(wire)})
+    left: dict[Point, list[Point]] = {point: [] for wire in wires for point in wire}
+    right: dict[Point, list[Point]] = {point: [] for point in left}
+    for a, b in steps:
+        right[a].append(b)
+        left[b].append(a)
+    y = {point: float(at) for at, point in enumerate(sorted(left))}
+    stacks = [[point for point in y if point[0] == at] for at in range(1 + max(column.values(), default=-1))]
     best, fewest = y, _crossings(steps, y)
-    for sweep in range(_ORDERING + _SETTLING):
-        rightward = sweep % 2 == 0
-        for stack in stacks if rightward else reversed(stacks):
-            before = {point: [y[a if rightward else b] for a, b in steps if point == (b if rightward else a)] for point in stack}
-            around = {point: [y[b if a == point else a] for a, b in steps if point in (a, b)] for point in stack}
-            if sweep < _ORDERING:
-                stack.sort(key=lambda point: (_mean(before[point] or around[point]), y[point], point))
-            y = y | dict(zip(stack, _spread(stack, [_mean(around[point]) for point in stack]), strict=True))
-        if (crossings := _crossings(steps, y)) <= fewest:
+    for sweep in range(_ORDERING):
+        for stack in stacks[:: -1 if sweep % 2 else 1]:
+            near = right if sweep % 2 else left
+            stack.sort(key=lambda point: (_mean(y, near[point] or [point]), y[point]))  # noqa: B023  # sorted at once
+            y = y | dict(zip(stack, _spread(stack, [_mean(y, near[point] or [point]) for point in stack]), strict=True))
+        if (crossings := _crossings(steps, y)) < fewest:
             best, fewest = y, crossings
-    top = min(best.values(), default=0.0) - _BOX / 2
-    return {point: height - top for point, height in best.items()}
+    y = best
+    stacks = [sorted(stack, key=lambda point: best[point]) for stack in stacks]
+    for _ in range(_SETTLING):
+        for stack in reversed(stacks):
+            y = y | dict(zip(stack, _spread(stack, [_mean(y, left[point] + right[point]) for point in stack]), strict=True))
+    top = min(y.values(), default=0.0) - _BOX / 2
+    return {point: height - top for point, height in y.items()}
 
 
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 6)
+def _mean(y: Mapping[Point, float], points: Sequence[Point]) -> float:
+    return round(sum(y[point] for point in points) / len(points), 6)
 
 
 def _spread(stack: Sequence[Point], wanted: Sequence[float]) -> list[float]:
@@ -133,11 +136,11 @@ def _curve(wire: Sequence[Point], x: Sequence[float], widths: Sequence[float], y
         left, right = x[a[0]] + widths[a[0]], x[b[0]]
         bend = max(_GAP, right - left) / 2
         path += f" C{left + bend:.1f} {y[a]:.1f} {right - bend:.1f} {y[b]:.1f} {right:.1f} {y[b]:.1f}" + (f" H{right + widths[b[0]]:.1f}" if b[2] else "")
-    return f'<path d="{path}" fill="none" stroke="{_ink(_layer(wire[0][1]))}" stroke-width="1.7" stroke-opacity="0.6"/>'
+    return f'<path d="{path}" fill="none" stroke="{_COLOURS[_layer(wire[0][1])][0]}" stroke-width="1.7" stroke-opacity="0.6"/>'
 
 
 def _box(name: str, label: str, x: float, y: float, width: float) -> str:
-    ink = _ink(_layer(name))
+    ink = _COLOURS[_layer(name)][0]
     shape = f'<rect x="{x:.1f}" y="{y - _BOX / 2:.1f}" width="{width:.1f}" height="{_BOX}" rx="8" fill="#ffffff" stroke="{ink}" stroke-width="1.4"/>'
     text = f'<text x="{x + width / 2:.1f}" y="{y + 4.5:.1f}" font-size="13" text-anchor="middle">{escape(label)}</text>'
     return f"<g><title>{escape(name)}</title>{shape}{text}</g>"
