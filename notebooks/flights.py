@@ -45,7 +45,7 @@ def _():
         }
         return alt.theme.ThemeConfig(config=config, padding=16)
 
-    return Catalog, INK, LakeError, MUTED, UnknownName, alt, edges, lake, lineage_svg, mo, pl
+    return Catalog, LakeError, UnknownName, alt, edges, lake, lineage_svg, mo, pl
 
 
 @app.cell
@@ -98,47 +98,309 @@ def _(lakehouse, mo, pl):
     left = (pl.col("flights") - pl.col("cancelled")).alias("left")
     days = lakehouse["gold.nyc.daily_delays"].scan().select("flight_date", "carrier", "carrier_name", "flights", "cancelled", "mean_delay", left).collect()
     carriers = days.group_by("carrier", "carrier_name").agg(pl.col("flights").sum()).sort("flights", "carrier", descending=[True, False])
-    names = {f"{row['carrier_name']} ({row['carrier']})": row["carrier"] for row in carriers.iter_rows(named=True)}
-    carrier = mo.ui.dropdown({"All carriers": None, **names}, value="All carriers", label="Carrier")
+    choices = {f"{row['carrier_name']} ({row['carrier']})": row["carrier"] for row in carriers.iter_rows(named=True)}
+    carrier = mo.ui.dropdown({"all carriers": None, **choices}, value="all carriers", label="Carrier")
     carrier
     return carrier, carriers, days
 
 
 @app.cell
 def _(alt, carrier, days, pl):
-    # A mean of means, weighted by the flights behind each, is the mean over the flights.
-    _weighted = (pl.col("mean_delay") * pl.col("left")).sum() / pl.col("left").filter(pl.col("mean_delay").is_not_null()).sum()
-    _chosen = days if carrier.value is None else days.filter(pl.col("carrier") == carrier.value)
+    # A mean of means, each weighted by the flights behind it, is the mean over the flights. Where none left there is none.
+    _left = pl.col("left").filter(pl.col("mean_delay").is_not_null()).sum()
+    _mean = pl.when(_left > 0).then((pl.col("mean_delay") * pl.col("left")).sum() / _left)
+    _sunday = (pl.col("flight_date") + pl.duration(days=7 - pl.col("flight_date").dt.weekday())).alias("sunday")
     _shown = (
-        _chosen.group_by("flight_date")
-        .agg(_weighted.alias("mean_delay"), pl.col("flights").sum(), pl.col("cancelled").sum())
-        .filter(pl.col("mean_delay").is_not_nan())
-        .with_columns(
-            ((pl.col("flight_date").dt.ordinal_day() - 1 + pl.col("flight_date").dt.replace(month=1, day=1).dt.weekday() - 1) // 7).alias("week"),
-            pl.col("flight_date").dt.strftime("%a").alias("weekday"),
-        )
+        (days if carrier.value is None else days.filter(pl.col("carrier") == carrier.value))
+        .group_by("flight_date")
+        .agg(_mean.alias("mean_delay"), pl.col("flights").sum(), pl.col("cancelled").sum())
+        .with_columns(_sunday.dt.to_string("%Y-%m-%d"), pl.col("flight_date").dt.to_string("%a").alias("weekday"))
         .sort("flight_date")
     )
-    _months = {int((day - 1 + 1) // 7): name for day, name in zip(
-        (1, 32, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335), "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), strict=True
-    )}
+    _months = days.select(_sunday.unique()).filter(pl.col("sunday").dt.day() <= 7, pl.col("sunday") <= days["flight_date"].max()).to_series()
+    _plain = {"grid": False, "domain": False, "ticks": False}
+    _said = "Mean over the flights that left New York on each day of 2013"
     calendar = (
-        alt.Chart(_shown, title=alt.Title(f"Mean departure delay by day, {carrier.selected_key}", subtitle="2013, flights that left New York"), width=860, height=140)
-        .mark_rect(cornerRadius=2, stroke="#ffffff", strokeWidth=2)
+        alt.Chart(_shown, title=alt.Title(f"Departure delay by day: {carrier.selected_key}", subtitle=_said), width=53 * 16, height=7 * 16)
+        .mark_rect(cornerRadius=3, stroke="#ffffff", strokeWidth=2)
         .encode(
-            alt.X("week:O", title="Week of the year", axis=alt.Axis(labelAngle=0, grid=False, domain=False, ticks=False)),
-            alt.Y("weekday:O", title="Day of the week", sort=["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], axis=alt.Axis(grid=False, domain=False, ticks=False)),
-            alt.Color("mean_delay:Q", title="Mean delay (min)", scale=alt.Scale(scheme="redblue", reverse=True, domain=[-60, 60], clamp=True)),
+            alt.X(
+                "sunday:O",
+                title="Week of the year",
+                axis=alt.Axis(
+                    values=_months.sort().dt.to_string("%Y-%m-%d").to_list(), labelExpr="utcFormat(toDate(datum.value), '%b')", labelAngle=0, **_plain
+                ),
+            ),
+            alt.Y("weekday:O", title="Day of the week", sort=["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], axis=alt.Axis(**_plain)),
+            alt.Color(
+                "mean_delay:Q",
+                title=["Mean departure", "delay (min)"],
+                scale=alt.Scale(domain=[-15, 0, 30, 60], range=["#2b7bba", "#eef0ee", "#f59e5f", "#a50f15"], interpolate="lab", clamp=True),
+                legend=alt.Legend(gradientLength=100, values=[-15, 0, 15, 30, 45, 60]),
+            ),
             [
                 alt.Tooltip("flight_date:T", title="Day", format="%a %d %b %Y"),
-                alt.Tooltip("mean_delay:Q", title="Mean delay (min)", format=".1f"),
-                alt.Tooltip("flights:Q", title="Flights scheduled"),
-                alt.Tooltip("cancelled:Q", title="Of these, cancelled"),
+                alt.Tooltip("mean_delay:Q", title="Mean departure delay (min)", format=".1f"),
+                alt.Tooltip("flights:Q", title="Flights scheduled", format=","),
+                alt.Tooltip("cancelled:Q", title="Of these, cancelled", format=","),
             ],
         )
     )
     calendar
     return (calendar,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    The six largest carriers, smoothed. The carrier chosen above stands out, and is added if it is a smaller one.
+    """)
+    return
+
+
+@app.cell
+def _(alt, carrier, carriers, days, pl):
+    _largest = carriers["carrier"].head(6).to_list()
+    _lines = [*_largest, *({carrier.value} - {None, *_largest})]
+    _window = {"by": "flight_date", "window_size": "14d"}
+    _late, _left = (pl.col("mean_delay") * pl.col("left")).rolling_sum_by(**_window), pl.col("left").rolling_sum_by(**_window)
+    _smooth = (
+        days.filter(pl.col("carrier").is_in(_lines), pl.col("mean_delay").is_not_null())
+        .sort("carrier", "flight_date")
+        .select("flight_date", "carrier_name", "carrier", (_late / _left).over("carrier").alias("mean_delay"))
+    )
+    _names = {row["carrier"]: row["carrier_name"] for row in carriers.iter_rows(named=True)}
+    _stands_out = alt.datum.carrier == (carrier.value or "")
+    _faint = 0.9 if carrier.value is None else 0.25
+    seasons = (
+        alt.Chart(
+            _smooth,
+            title=alt.Title("Departure delay of the largest carriers", subtitle="Mean over the flights of the 14 days up to each"),
+            width=740,
+            height=280,
+        )
+        .mark_line(interpolate="monotone")
+        .encode(
+            alt.X("flight_date:T", title="Day of departure (local date)", axis=alt.Axis(format="%b", grid=False, tickCount="month")),
+            alt.Y("mean_delay:Q", title="Mean departure delay (min)"),
+            alt.Color("carrier_name:N", title="Carrier", sort=[_names[code] for code in _lines], scale=alt.Scale(scheme="tableau10")),
+            opacity=alt.condition(_stands_out, alt.value(1.0), alt.value(_faint)),
+            strokeWidth=alt.condition(_stands_out, alt.value(3.5), alt.value(1.6)),
+            tooltip=[
+                alt.Tooltip("carrier_name:N", title="Carrier"),
+                alt.Tooltip("flight_date:T", title="14 days up to", format="%a %d %b %Y"),
+                alt.Tooltip("mean_delay:Q", title="Mean departure delay (min)", format=".1f"),
+            ],
+        )
+    )
+    seasons
+    return (seasons,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    ## Routes
+
+    Each circle is a route; the larger, the more flights. Point at one to see its name.
+    Routes with fewer than 100 flights are left out: a share of few flights says little.
+    """)
+    return
+
+
+@app.cell
+def _(alt, lakehouse, pl):
+    _columns = ["origin", "destination", "destination_name", "flights", "carriers", "distance", "cancelled", "arrived_on_time", "p90_arrival_delay"]
+    _busy = (
+        lakehouse["gold.nyc.route_performance"]
+        .scan()
+        .select(_columns)
+        .filter(pl.col("flights") >= 100, pl.col("arrived_on_time").is_not_null())
+        .with_columns(pl.col("destination_name").fill_null(pl.col("destination")))
+        .sort("flights", "origin", "destination", descending=[True, False, False])
+        .collect()
+    )
+    routes = (
+        alt.Chart(
+            _busy,
+            title=alt.Title("On-time arrivals by route", subtitle="Routes with at least 100 flights; on time is less than 15 min late"),
+            width=740,
+            height=400,
+        )
+        .mark_circle(opacity=0.65, stroke="#ffffff", strokeWidth=0.8)
+        .encode(
+            alt.X(
+                "distance:Q",
+                title="Distance (mi, logarithmic)",
+                scale=alt.Scale(type="log", nice=False, padding=12),
+                axis=alt.Axis(values=[100, 200, 500, 1000, 2000, 5000], grid=False),
+            ),
+            alt.Y("arrived_on_time:Q", title="Flights arrived on time (%)", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="%")),
+            alt.Size("flights:Q", title="Flights", scale=alt.Scale(range=[15, 900]), legend=alt.Legend(values=[500, 2000, 5000, 10000], format=",")),
+            alt.Color("origin:N", title="Origin", scale=alt.Scale(domain=["EWR", "JFK", "LGA"], range=["#d1662b", "#2b6fb0", "#3f9a6b"])),
+            tooltip=[
+                alt.Tooltip("origin:N", title="From"),
+                alt.Tooltip("destination_name:N", title="To"),
+                alt.Tooltip("destination:N", title="FAA code"),
+                alt.Tooltip("distance:Q", title="Distance (mi)", format=","),
+                alt.Tooltip("flights:Q", title="Flights", format=","),
+                alt.Tooltip("carriers:Q", title="Carriers"),
+                alt.Tooltip("arrived_on_time:Q", title="Arrived on time (%)", format=".1%"),
+                alt.Tooltip("p90_arrival_delay:Q", title="Nine in ten delayed by at most (min)", format=".0f"),
+                alt.Tooltip("cancelled:Q", title="Cancelled (%)", format=".1%"),
+            ],
+        )
+    )
+    routes
+    return (routes,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    ## Weather
+
+    Delays build up over the day, and bad weather makes them build up faster.
+    Hours are local, America/New_York. Points with fewer than 50 departures are left out, and so are hours without a trusted observation.
+    """)
+    return
+
+
+@app.cell
+def _(alt, lakehouse, pl):
+    _left = pl.col("flights") - pl.col("cancelled")
+    _hour = pl.col("hour_at").dt.convert_time_zone("America/New_York").dt.hour().alias("hour")
+    _hours = (
+        lakehouse["gold.nyc.weather_delays"]
+        .scan()
+        .select("conditions", "mean_delay", _hour, _left.alias("left"))
+        .filter(pl.col("conditions") != "unknown", pl.col("mean_delay").is_not_null())
+        .group_by("conditions", "hour")
+        .agg((pl.col("mean_delay") * pl.col("left")).sum() / pl.col("left").sum(), pl.col("left").sum())
+        .filter(pl.col("left") >= 50)
+        .sort("conditions", "hour")
+        .collect()
+    )
+    _colours = {"low visibility": "#7a3e9d", "high wind": "#c2410c", "rain": "#2b6fb0", "fair": "#8a94a3"}
+    _colour = alt.Color("conditions:N", title="Weather", scale=alt.Scale(domain=list(_colours), range=list(_colours.values())), legend=None)
+    _base = alt.Chart(_hours).encode(
+        alt.X(
+            "hour:Q",
+            title="Hour of the scheduled departure (local, America/New_York)",
+            scale=alt.Scale(domain=[5, 24]),
+            axis=alt.Axis(values=list(range(5, 24)), grid=False, labelExpr="datum.value + ':00'"),
+        ),
+        alt.Y("mean_delay:Q", title="Mean departure delay (min)"),
+        _colour,
+        tooltip=[
+            alt.Tooltip("conditions:N", title="Weather"),
+            alt.Tooltip("hour:Q", title="Hour (local)"),
+            alt.Tooltip("mean_delay:Q", title="Mean departure delay (min)", format=".1f"),
+            alt.Tooltip("left:Q", title="Departures", format=","),
+        ],
+    )
+    _last = _base.transform_window(nth="row_number()", sort=[alt.SortField("hour", "descending")], groupby=["conditions"]).transform_filter("datum.nth == 1")
+    weather = (
+        _base.mark_line(strokeWidth=2.5, interpolate="monotone")
+        + _base.mark_circle(size=34, opacity=1)
+        + _last.mark_text(align="left", dx=9, fontSize=12, fontWeight="bold").encode(text="conditions:N")
+    ).properties(title=alt.Title("Departure delay by hour and weather", subtitle="Mean over the flights that left New York in 2013"), width=740, height=340)
+    weather
+    return (weather,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    ## Aircraft
+
+    The models that flew furthest, as the registry names them and their maker. Later years of manufacture are darker.
+    """)
+    return
+
+
+@app.cell
+def _(alt, lakehouse, mo, pl):
+    _use = lakehouse["gold.nyc.aircraft_use"].scan().select("manufacturer", "model", "miles", "hours", "aircraft", "flown", "mean_built").collect()
+    _known = _use.filter(pl.col("model") != "unknown").with_columns(pl.format("{} {}", pl.col("manufacturer").str.to_titlecase(), "model").alias("name"))
+    _share = 1 - _known["miles"].sum() / max(1, _use["miles"].sum())
+    _bars = alt.Chart(_known.sort("miles", "name", descending=[True, False]).head(15)).encode(
+        alt.X("miles:Q", title="Distance flown (million mi)", axis=alt.Axis(labelExpr="datum.value / 1e6", tickCount=6)),
+        alt.Y("name:N", title="Model (manufacturer as registered)", sort="-x", axis=alt.Axis(labelLimit=260, grid=False, ticks=False, domain=False)),
+        tooltip=[
+            alt.Tooltip("name:N", title="Model"),
+            alt.Tooltip("miles:Q", title="Distance flown (mi)", format=","),
+            alt.Tooltip("hours:Q", title="Time in the air (h)", format=",.0f"),
+            alt.Tooltip("aircraft:Q", title="Aircraft"),
+            alt.Tooltip("flown:Q", title="Flights flown", format=","),
+            alt.Tooltip("mean_built:Q", title="Mean year of manufacture", format=".0f"),
+        ],
+    )
+    _built = alt.Color(
+        "mean_built:Q", title=["Mean year of", "manufacture"], scale=alt.Scale(range=["#c9dbe6", "#12466b"]), legend=alt.Legend(format="d", tickCount=5)
+    )
+    aircraft = (
+        _bars.mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(_built)
+        + _bars.mark_text(align="left", dx=6, fontSize=11, color="#6b7280").encode(text=alt.Text("aircraft:Q", format=",")).transform_calculate()
+    ).properties(
+        title=alt.Title("The models that flew furthest", subtitle="Flights flown from New York in 2013; the number at a bar counts its aircraft"),
+        width=620,
+        height=400,
+    )
+    mo.vstack([aircraft, mo.md(f"Aircraft missing from the registry flew another {_share:.0%} of the miles.")])
+    return (aircraft,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    ## Where the numbers come from
+
+    The picture shows every table and what it is made from.
+    Below it is the same for `gold.nyc.daily_delays` alone: each table at the version that was read, down to the raw files.
+    """)
+    return
+
+
+@app.cell
+def _(Catalog, edges, lakehouse, lineage_svg, mo):
+    mo.Html(lineage_svg(edges(Catalog(lakehouse.store)), title="Lineage of the lake"))
+    return
+
+
+@app.cell
+def _(lakehouse, mo):
+    lineage = lakehouse["gold.nyc.daily_delays"].lineage()
+    mo.ui.table(lineage, selection=None, show_column_summaries=False)
+    return
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    Gold is validated: a row that breaks a rule there stops the run. Rows are set aside one step before, on the way into silver.
+    These are the rules that rows broke, and the rows themselves, each with its place in its raw file.
+    """)
+    return
+
+
+@app.cell
+def _(lakehouse, mo, pl):
+    _silver = [name for name in lakehouse.release.tables if name.startswith("silver.")]
+    quality = pl.concat([lakehouse[name].quality().select(pl.lit(name).alias("table"), "rule", "rows", "read", "share", "version", "at") for name in _silver])
+    mo.ui.table(quality, selection=None, show_column_summaries=False)
+    return (quality,)
+
+
+@app.cell
+def _(lakehouse, mo, pl, quality):
+    _broken = quality["table"].unique(maintain_order=True)
+    rejects = pl.concat(
+        [lakehouse[name].rejects().select(pl.lit(name).alias("table"), "rules", "row", "_file", "_row").head(50).collect() for name in _broken]
+        or [pl.DataFrame()]
+    )
+    mo.ui.table(rejects, selection=None, show_column_summaries=False)
+    return
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Total(Contract):
 
 
 bronze_orders = Table("bronze.shop.orders")
-orders = Table("silver.shop.orders", Order, owner="shop", max_rejected=0.5)
+orders = Table("silver.shop.orders", Order, owner="shop", max_rejected=1.0)
 totals = Table("gold.shop.totals", Total, owner="shop")
 
 

@@ -130,7 +130,9 @@ _TEXT = st.text(alphabet=st.sampled_from(["a", "b", ",", '"', "\n", "\r", "é", 
 
 @given(table=st.lists(st.lists(_TEXT, min_size=1, max_size=4), min_size=0, max_size=8), junk=st.sampled_from(["", "\n", '"open', "x,y,z,1,2\n", "\n\n"]))
 @budget(max_examples=25, deadline=None)
-def test_every_record_of_any_file_is_in_bronze_or_its_rejects(shared_run: Run, tmp_path_factory: pytest.TempPathFactory, table: list[list[str]], junk: str) -> None:
+def test_every_record_of_any_file_is_in_bronze_or_its_rejects(
+    shared_run: Run, tmp_path_factory: pytest.TempPathFactory, table: list[list[str]], junk: str
+) -> None:
     """For any file: the rows in bronze and the rejected records together are the records of the file."""
     run = shared_run
     folder = tmp_path_factory.mktemp("any")
@@ -163,7 +165,13 @@ def test_every_line_of_the_flights_is_in_bronze(flights_lake: Built) -> None:
 
 @pytest.mark.parametrize(
     "ledger",
-    [Ledger(read=1), Ledger(read=1, inserted=2), Ledger(read=2, aggregated=1, groups=1, inserted=1), Ledger(read=1, aggregated=1, groups=2, inserted=1), Ledger(read=0, inserted=1, updated=-1)],
+    [
+        Ledger(read=1),
+        Ledger(read=1, inserted=2),
+        Ledger(read=2, aggregated=1, groups=1, inserted=1),
+        Ledger(read=1, aggregated=1, groups=2, inserted=1),
+        Ledger(read=0, inserted=1, updated=-1),
+    ],
 )
 def test_a_ledger_that_does_not_balance_is_refused(ledger: Ledger) -> None:
     """The check finds every side that does not add up."""
