@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import importlib
+import importlib.machinery
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -185,10 +187,25 @@ def subjects(settings: Settings) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if (path / "sources.py").exists() or (path / "hops.py").exists()) if folder.is_dir() else []
 
 
+def open_flows(settings: Settings) -> None:
+    """Make the project's flows importable under their name, with or without an __init__.py, whatever else has that name."""
+    name, folder = settings.flows, settings.root / settings.flows
+    loaded = sys.modules.get(name)
+    if loaded is not None and str(folder) in list(getattr(loaded, "__path__", [])):
+        return
+    for other in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+        del sys.modules[other]
+    init = folder / "__init__.py"
+    spec = importlib.machinery.ModuleSpec(name, importlib.machinery.SourceFileLoader(name, str(init)) if init.exists() else None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[name] = package
+    if spec.loader is not None:
+        spec.loader.exec_module(package)
+
+
 def _imported(settings: Settings, name: str) -> Any:
-    root = str(settings.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    open_flows(settings)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

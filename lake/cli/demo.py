@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from lake.cli.runs import Teller, chosen, run_in_prefect
 from lake.errors import LakeError, RunFailed
 from lake.lakehouse import Lake
 from lake.landing import Landed, land
-from lake.pipeline import Pipeline, StepResult, landed_line
+from lake.pipeline import Pipeline, StepResult, landed_line, open_flows
 from lake.prefect_server import prefect_is_configured, prefect_service
 from lake.release import find_release
 from lake.run import Run, begin_run
@@ -88,9 +87,7 @@ def _tell(run: Run, pipeline: Pipeline) -> None:
     release = find_release(run.store)
     if release is None:
         return
-    root = str(run.settings.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    open_flows(run.settings)
     name = f"{run.settings.flows}.{pipeline.name}.story"
     if importlib.util.find_spec(name) is not None:
         tell: Story = importlib.import_module(name).tell

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +13,7 @@ from rich.status import Status
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.errors import LakeError, RunFailed, UnknownName
 from lake.landing import land as land_source
-from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, subjects
+from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, open_flows, subjects
 from lake.plan import make_plan
 from lake.run import begin_run
 from lake.settings import Settings, load_settings
@@ -182,8 +181,7 @@ def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, fu
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     os.environ["LAKE_TRIGGER"] = "cli"
-    if str(settings.root) not in sys.path:
-        sys.path.insert(0, str(settings.root))
+    open_flows(settings)
     teller.status(f"{pipeline.name}: starting Prefect")
     from lake.orchestration import LakeFlow, listening, refresh_flow  # imports Prefect, which takes seconds
 
