@@ -23,7 +23,7 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 
 bench:  ## measure against the hand-written floor
 	@sh scripts/venv.sh dev
-	@.venv/bin/python tests/bench/run.py
+	@.venv/bin/python -m tests.bench.run
 
 format:  ## put every file into shape
 	@sh scripts/venv.sh dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -40,6 +41,10 @@ class StoreRefused(StoreError):
 
 class StoreUntrusted(StoreError):
     """The store failed the probe of law 7, so lake will not write to it."""
+
+
+class DiskFull(LakeError):
+    """There is no room where lake works."""
 
 
 class NotFound(StoreError):
@@ -103,3 +108,13 @@ class UnknownName(LakeError):
         else:
             hint = "There is none yet; `lake run` makes the first"
         return cls(f"no {kind} is called {name!r}", hint)
+
+
+def translated(error: BaseException, where: str) -> LakeError:
+    """An error of a library as one of ours: a full disk and a store that does not answer are told as that, the rest in its own words."""
+    text = " ".join(str(error).split())
+    if getattr(error, "errno", None) == 28 or re.search(r"No space left|os error 28", text):
+        return DiskFull(f"{where}: the disk is full", "Free some room, or set LAKE_HOME to another disk, and run again")
+    if re.search(r"error sending request|connection (refused|reset|closed)|Generic S3 error|object[- ]store error", text, re.IGNORECASE):
+        return StoreUnreachable(f"{where}: the store stopped answering", "Run again; what was published stands")
+    return LakeError(f"{where}: {text[:300] or type(error).__name__}")

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lake.errors import DeclarationError, LakeError, RunFailed, UnknownName
+import polars as pl
+
+from lake.errors import DeclarationError, LakeError, RunFailed, UnknownName, translated
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
@@ -147,12 +149,15 @@ def do_step(run: Run, step: Step, *, full: bool = False) -> StepResult:
     started = time.perf_counter()
     landed: Landed | None = None
     outcomes: tuple[Outcome, ...] = ()
-    if isinstance(step.work, Hop):
-        outcomes = (execute(run, step.work, full=full),)
-    elif step.kind == "land":
-        landed = land(run, step.work)
-    else:
-        outcomes = tuple(ingest(run, step.work))
+    try:
+        if isinstance(step.work, Hop):
+            outcomes = (execute(run, step.work, full=full),)
+        elif step.kind == "land":
+            landed = land(run, step.work)
+        else:
+            outcomes = tuple(ingest(run, step.work))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise translated(error, step.name) from None
     return StepResult(step.name, step.kind, outcomes, landed, time.perf_counter() - started)
 
 

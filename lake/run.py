@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import errno
 import secrets
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lake.delta import Snapshot, open_snapshot
-from lake.errors import LakeError
 from lake.locks import AVAILABLE, take
 from lake.log import TableLog
 from lake.probe import ensure_trusted
@@ -62,10 +60,6 @@ class Run:
         mark = take(folder / "in-use") if AVAILABLE else None
         try:
             yield folder
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise LakeError(f"the disk that holds {spool} is full", "Free some room, or set LAKE_HOME to another disk, and run again") from None
-            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if mark is not None:

@@ -14,7 +14,7 @@ from lake.contract import FILE, LANDED, ROW, RULES, judge
 from lake.datafile import scan_parts, sink_parts
 from lake.delta import added_between, scan_files
 from lake.dtypes import gate
-from lake.errors import DTypeRefused, HopFailed, LakeError
+from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, StoreUnreachable, translated
 from lake.hop import Changes, Hop
 from lake.plan import Plan
 from lake.quarantine import rejected_rows
@@ -71,7 +71,8 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     try:
         source, result, kept, content, broken = pl.collect_all([*sinks, *measures], engine="streaming")[2:]
     except pl.exceptions.PolarsError as error:
-        raise _failed(hop, error) from None
+        told = translated(error, hop.table.name)
+        raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
     counts = kept.row(0, named=True)
     if lost := [name.removeprefix("lost ") for name, count in counts.items() if name.startswith("lost ") and count]:
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {', '.join(lost)} holds values Delta would cut", "Round them to microseconds in the hop")
