@@ -4,9 +4,11 @@ set -eu
 cd "$(dirname "$0")/.."
 lock="requirements/$1.lock"
 stamp=".venv/.installed"
-want=$(cat "$lock" pyproject.toml | cksum)
-if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then exit 0; fi
-if [ "$1" = run ] && [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$(cat requirements/dev.lock pyproject.toml | cksum)" ] && .venv/bin/python -c '' 2>/dev/null; then exit 0; fi
+here=$(pwd)
+wanted() { printf '%s %s' "$(cat "requirements/$1.lock" pyproject.toml | cksum)" "$here"; }
+found=$(cat "$stamp" 2>/dev/null || true)
+if [ "$found" = "$(wanted dev)" ] || [ "$found" = "$(wanted "$1")" ]; then exit 0; fi
+case "$found" in *" $here" | "") ;; *) rm -rf .venv ;; esac  # the folder was moved or copied: the paths inside are stale
 
 python=""
 for name in python3.11 python3.12 python3.13 python3 python; do
@@ -15,7 +17,7 @@ done
 if [ -z "$python" ]; then echo "lake needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 1; fi
 
 echo "Installing into .venv from $lock …" >&2
-if [ -d .venv ] && ! .venv/bin/python -c '' 2>/dev/null; then rm -rf .venv; fi  # the folder was moved or copied: its paths are stale
+if [ -d .venv ] && ! .venv/bin/python -c 'import pip' 2>/dev/null; then rm -rf .venv; fi  # an install that was killed
 rm -f "$stamp"
 [ -d .venv ] || "$python" -m venv .venv
 if command -v uv >/dev/null 2>&1; then uv=$(command -v uv); else
@@ -24,4 +26,4 @@ if command -v uv >/dev/null 2>&1; then uv=$(command -v uv); else
 fi
 "$uv" pip install --quiet --python .venv/bin/python --require-hashes --compile-bytecode -r "$lock"
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
-printf '%s\n' "$want" > "$stamp"
+wanted "$1" > "$stamp"
