@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import secrets
 import shutil
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from lake.errors import StoreError
 from lake.service import Launch, Service, free_ports
@@ -23,7 +27,7 @@ _ADMIN_GRPC_OFFSET = 10_000  # SeaweedFS adds this to the admin port whatever it
 
 def embedded_service(folder: Path, bucket: str) -> Service:
     """The store whose data is in `folder`/data: shared by all processes that name the same folder, stopped by the last."""
-    return Service(folder, lambda: _launch(folder, bucket), _answers, linger=_LINGER)
+    return Service(folder, lambda: _launch(folder, bucket), partial(_answers, folder, bucket), linger=_LINGER)
 
 
 def embedded_keys(folder: Path) -> tuple[str, str]:
@@ -81,9 +85,15 @@ def _sockets(ports: dict[str, int]) -> list[tuple[str, int]]:
     return [(name.replace(".port.grpc", "-grpc").replace(".port", ""), port) for name, port in ports.items()]
 
 
-def _answers(facts: dict[str, Any]) -> bool:
-    """Whether S3 answers: an unsigned request is refused with 403, which only a server that knows its keys does."""
+def _answers(folder: Path, bucket: str, facts: dict[str, Any]) -> bool:
+    """Whether S3 answers, knows our keys, and has made the bucket."""
+    access, secret = embedded_keys(folder)
     try:
-        return httpx.get(facts["endpoint"] + "/", timeout=2.0, trust_env=False).status_code in (200, 403)
-    except httpx.HTTPError:
+        store = S3Store(
+            bucket, endpoint=facts["endpoint"], access_key_id=access, secret_access_key=secret, region="us-east-1", virtual_hosted_style_request=False,
+            client_options={"allow_http": True, "timeout": "2s"}, retry_config={"max_retries": 0, "retry_timeout": dt.timedelta(seconds=2)},
+        )  # fmt: skip
+        obstore.list_with_delimiter(store)
+    except (BaseError, OSError):
         return False
+    return True

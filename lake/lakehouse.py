@@ -24,11 +24,13 @@ def open(env: str | None = None, release: int | str | dt.date | None = "latest",
     StoreUnreachable or StoreRefused if the store cannot be read.
     """
     store = open_store(load_settings(env=env, **settings))
-    pinned = None
-    if release is not None:
-        pinned = find_release(store, release)
-        if pinned is None:
+    try:
+        pinned = None if release is None else find_release(store, release)
+        if release is not None and pinned is None:
             raise UnknownName("nothing has been released yet", "Run a flow first (`lake run`), or open with release=None to see what is committed")
+    except BaseException:
+        store.close()
+        raise
     return Lake(store, pinned)
 
 

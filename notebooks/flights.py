@@ -19,6 +19,8 @@ def _(mo):
 
 @app.cell
 def _():
+    import datetime as dt
+
     import altair as alt
     import marimo as mo
     import polars as pl
@@ -26,38 +28,38 @@ def _():
     import lake
     from lake.catalog import Catalog
     from lake.drawing import lineage_svg
-    from lake.errors import LakeError, UnknownName
+    from lake.errors import StoreError, UnknownName
     from lake.lineage import edges
 
-    INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
+    ink, muted, grid = "#1f2937", "#6b7280", "#e5e7eb"
 
     @alt.theme.register("lake", enable=True)
     def theme():
         """One look for every plot. Fonts are the reader's own, so nothing is loaded from elsewhere."""
-        text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
+        text = {"labelColor": muted, "titleColor": ink, "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
         config = {
             "background": "#ffffff",
             "font": "Helvetica, Arial, sans-serif",
             "view": {"stroke": None},
-            "title": {"anchor": "start", "fontSize": 16, "color": INK, "subtitleColor": MUTED, "subtitleFontSize": 12, "subtitlePadding": 6, "offset": 14},
-            "axis": {**text, "gridColor": GRID, "domainColor": "#c3c9d2", "tickColor": "#c3c9d2", "titlePadding": 10},
+            "title": {"anchor": "start", "fontSize": 16, "color": ink, "subtitleColor": muted, "subtitleFontSize": 12, "subtitlePadding": 6, "offset": 14},
+            "axis": {**text, "gridColor": grid, "domainColor": "#c3c9d2", "tickColor": "#c3c9d2", "titlePadding": 10},
             "legend": text,
         }
         return alt.theme.ThemeConfig(config=config, padding=16)
 
-    return Catalog, LakeError, UnknownName, alt, edges, lake, lineage_svg, mo, pl
+    return Catalog, StoreError, UnknownName, alt, dt, edges, lake, lineage_svg, mo, pl
 
 
 @app.cell
-def _(LakeError, UnknownName, lake, mo):
+def _(StoreError, UnknownName, lake, mo):
     lakehouse = None
     try:
         lakehouse = lake.open(root=mo.notebook_dir().parent)
         opened = f"This is release {lakehouse.release.number}, published on {lakehouse.release.at:%d %B %Y at %H:%M} UTC by run {lakehouse.release.run.id}."
     except UnknownName:
-        opened = "Nothing has been released yet. Run `make demo` first, then run this notebook again."
-    except LakeError as error:
-        opened = f"The lake cannot be opened: {error}"
+        opened = "Nothing has been released yet. Run `make demo` first, then this notebook again."
+    except StoreError as error:
+        opened = f"The lake cannot be read: {error}. If it is new, run `make demo` first, then this notebook again."
     if mo.app_meta().mode == "script":
         print(opened)  # noqa: T201  # a script has no page to show it on
     mo.stop(lakehouse is None, mo.callout(mo.md(opened), kind="warn"))
@@ -94,14 +96,19 @@ def _(mo):
 
 
 @app.cell
-def _(lakehouse, mo, pl):
-    left = (pl.col("flights") - pl.col("cancelled")).alias("left")
-    days = lakehouse["gold.nyc.daily_delays"].scan().select("flight_date", "carrier", "carrier_name", "flights", "cancelled", "mean_delay", left).collect()
+def _(lakehouse, pl):
+    _left = (pl.col("flights") - pl.col("cancelled")).alias("left")
+    days = lakehouse["gold.nyc.daily_delays"].scan().select("flight_date", "carrier", "carrier_name", "flights", "cancelled", "mean_delay", _left).collect()
     carriers = days.group_by("carrier", "carrier_name").agg(pl.col("flights").sum()).sort("flights", "carrier", descending=[True, False])
-    choices = {f"{row['carrier_name']} ({row['carrier']})": row["carrier"] for row in carriers.iter_rows(named=True)}
-    carrier = mo.ui.dropdown({"all carriers": None, **choices}, value="all carriers", label="Carrier")
+    return carriers, days
+
+
+@app.cell
+def _(carriers, mo):
+    _choices = {f"{row['carrier_name']} ({row['carrier']})": row["carrier"] for row in carriers.iter_rows(named=True)}
+    carrier = mo.ui.dropdown({"all carriers": None, **_choices}, value="all carriers", label="Carrier")
     carrier
-    return carrier, carriers, days
+    return (carrier,)
 
 
 @app.cell
@@ -117,7 +124,8 @@ def _(alt, carrier, days, pl):
         .with_columns(_sunday.dt.to_string("%Y-%m-%d"), pl.col("flight_date").dt.to_string("%a").alias("weekday"))
         .sort("flight_date")
     )
-    _months = days.select(_sunday.unique()).filter(pl.col("sunday").dt.day() <= 7, pl.col("sunday") <= days["flight_date"].max()).to_series()
+    _sundays = days.select(_sunday.unique().sort()).to_series()
+    _firsts = _sundays.filter((_sundays.dt.day() <= 7) & (_sundays <= days["flight_date"].max()))
     _plain = {"grid": False, "domain": False, "ticks": False}
     _said = "Mean over the flights that left New York on each day of 2013"
     calendar = (
@@ -127,11 +135,10 @@ def _(alt, carrier, days, pl):
             alt.X(
                 "sunday:O",
                 title="Week of the year",
-                axis=alt.Axis(
-                    values=_months.sort().dt.to_string("%Y-%m-%d").to_list(), labelExpr="utcFormat(toDate(datum.value), '%b')", labelAngle=0, **_plain
-                ),
+                scale=alt.Scale(domain=_sundays.dt.to_string("%Y-%m-%d").to_list()),
+                axis=alt.Axis(values=_firsts.dt.to_string("%Y-%m-%d").to_list(), labelExpr="utcFormat(toDate(datum.value), '%b')", labelAngle=0, **_plain),
             ),
-            alt.Y("weekday:O", title="Day of the week", sort=["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], axis=alt.Axis(**_plain)),
+            alt.Y("weekday:O", title="Day of the week", scale=alt.Scale(domain=["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]), axis=alt.Axis(**_plain)),
             alt.Color(
                 "mean_delay:Q",
                 title=["Mean departure", "delay (min)"],
@@ -141,8 +148,8 @@ def _(alt, carrier, days, pl):
             [
                 alt.Tooltip("flight_date:T", title="Day", format="%a %d %b %Y"),
                 alt.Tooltip("mean_delay:Q", title="Mean departure delay (min)", format=".1f"),
-                alt.Tooltip("flights:Q", title="Flights scheduled", format=","),
-                alt.Tooltip("cancelled:Q", title="Of these, cancelled", format=","),
+                alt.Tooltip("flights:Q", title="Flights scheduled", format=",d"),
+                alt.Tooltip("cancelled:Q", title="Of these, cancelled", format=",d"),
             ],
         )
     )
@@ -154,20 +161,26 @@ def _(alt, carrier, days, pl):
 def _(mo):
     mo.md("""
     The six largest carriers, smoothed. The carrier chosen above stands out, and is added if it is a smaller one.
+    A line has a gap where fewer than ten flights left in 14 days.
     """)
     return
 
 
 @app.cell
-def _(alt, carrier, carriers, days, pl):
+def _(alt, carrier, carriers, days, dt, pl):
     _largest = carriers["carrier"].head(6).to_list()
     _lines = [*_largest, *({carrier.value} - {None, *_largest})]
     _window = {"by": "flight_date", "window_size": "14d"}
-    _late, _left = (pl.col("mean_delay") * pl.col("left")).rolling_sum_by(**_window), pl.col("left").rolling_sum_by(**_window)
+    _left = pl.col("left").rolling_sum_by(**_window)
+    _mean = (pl.col("mean_delay").fill_null(0) * pl.col("left")).rolling_sum_by(**_window) / _left
     _smooth = (
-        days.filter(pl.col("carrier").is_in(_lines), pl.col("mean_delay").is_not_null())
+        days.select(pl.col("flight_date").unique())
+        .join(carriers.select("carrier", "carrier_name").filter(pl.col("carrier").is_in(_lines)), how="cross")
+        .join(days.select("flight_date", "carrier", "mean_delay", "left"), on=["flight_date", "carrier"], how="left")
+        .with_columns(pl.col("left").fill_null(0))
         .sort("carrier", "flight_date")
-        .select("flight_date", "carrier_name", "carrier", (_late / _left).over("carrier").alias("mean_delay"))
+        .select("flight_date", "carrier", "carrier_name", pl.when(_left >= 10).then(_mean).over("carrier").alias("mean_delay"))
+        .filter(pl.col("flight_date") >= days["flight_date"].min() + dt.timedelta(days=13))
     )
     _names = {row["carrier"]: row["carrier_name"] for row in carriers.iter_rows(named=True)}
     _stands_out = alt.datum.carrier == (carrier.value or "")
@@ -236,14 +249,14 @@ def _(alt, lakehouse, pl):
                 axis=alt.Axis(values=[100, 200, 500, 1000, 2000, 5000], grid=False),
             ),
             alt.Y("arrived_on_time:Q", title="Flights arrived on time (%)", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="%")),
-            alt.Size("flights:Q", title="Flights", scale=alt.Scale(range=[15, 900]), legend=alt.Legend(values=[500, 2000, 5000, 10000], format=",")),
+            alt.Size("flights:Q", title="Flights", scale=alt.Scale(range=[15, 900]), legend=alt.Legend(values=[500, 2000, 5000, 10000], format=",d")),
             alt.Color("origin:N", title="Origin", scale=alt.Scale(domain=["EWR", "JFK", "LGA"], range=["#d1662b", "#2b6fb0", "#3f9a6b"])),
             tooltip=[
                 alt.Tooltip("origin:N", title="From"),
                 alt.Tooltip("destination_name:N", title="To"),
                 alt.Tooltip("destination:N", title="FAA code"),
-                alt.Tooltip("distance:Q", title="Distance (mi)", format=","),
-                alt.Tooltip("flights:Q", title="Flights", format=","),
+                alt.Tooltip("distance:Q", title="Distance (mi)", format=",d"),
+                alt.Tooltip("flights:Q", title="Flights", format=",d"),
                 alt.Tooltip("carriers:Q", title="Carriers"),
                 alt.Tooltip("arrived_on_time:Q", title="Arrived on time (%)", format=".1%"),
                 alt.Tooltip("p90_arrival_delay:Q", title="Nine in ten delayed by at most (min)", format=".0f"),
@@ -261,7 +274,7 @@ def _(mo):
     ## Weather
 
     Delays build up over the day, and bad weather makes them build up faster.
-    Hours are local, America/New_York. Points with fewer than 50 departures are left out, and so are hours without a trusted observation.
+    Hours are local, America/New_York. Points with fewer than 100 departures are left out, and so are hours without a trusted observation.
     """)
     return
 
@@ -277,18 +290,23 @@ def _(alt, lakehouse, pl):
         .filter(pl.col("conditions") != "unknown", pl.col("mean_delay").is_not_null())
         .group_by("conditions", "hour")
         .agg((pl.col("mean_delay") * pl.col("left")).sum() / pl.col("left").sum(), pl.col("left").sum())
-        .filter(pl.col("left") >= 50)
+        .filter(pl.col("left") >= 100)
         .sort("conditions", "hour")
         .collect()
     )
     _colours = {"low visibility": "#7a3e9d", "high wind": "#c2410c", "rain": "#2b6fb0", "fair": "#8a94a3"}
-    _colour = alt.Color("conditions:N", title="Weather", scale=alt.Scale(domain=list(_colours), range=list(_colours.values())), legend=None)
+    _colour = alt.Color(
+        "conditions:N",
+        title="Weather",
+        scale=alt.Scale(domain=list(_colours), range=list(_colours.values())),
+        legend=alt.Legend(orient="top-left", offset=14, labelFontSize=12),
+    )
     _base = alt.Chart(_hours).encode(
         alt.X(
             "hour:Q",
             title="Hour of the scheduled departure (local, America/New_York)",
-            scale=alt.Scale(domain=[5, 24]),
-            axis=alt.Axis(values=list(range(5, 24)), grid=False, labelExpr="datum.value + ':00'"),
+            scale=alt.Scale(domain=[5, 23]),
+            axis=alt.Axis(values=list(range(5, 24, 2)), grid=False, labelExpr="datum.value + ':00'", labelFlush=False),
         ),
         alt.Y("mean_delay:Q", title="Mean departure delay (min)"),
         _colour,
@@ -296,15 +314,12 @@ def _(alt, lakehouse, pl):
             alt.Tooltip("conditions:N", title="Weather"),
             alt.Tooltip("hour:Q", title="Hour (local)"),
             alt.Tooltip("mean_delay:Q", title="Mean departure delay (min)", format=".1f"),
-            alt.Tooltip("left:Q", title="Departures", format=","),
+            alt.Tooltip("left:Q", title="Departures", format=",d"),
         ],
     )
-    _last = _base.transform_window(nth="row_number()", sort=[alt.SortField("hour", "descending")], groupby=["conditions"]).transform_filter("datum.nth == 1")
-    weather = (
-        _base.mark_line(strokeWidth=2.5, interpolate="monotone")
-        + _base.mark_circle(size=34, opacity=1)
-        + _last.mark_text(align="left", dx=9, fontSize=12, fontWeight="bold").encode(text="conditions:N")
-    ).properties(title=alt.Title("Departure delay by hour and weather", subtitle="Mean over the flights that left New York in 2013"), width=740, height=340)
+    weather = (_base.mark_line(strokeWidth=2.5, interpolate="monotone") + _base.mark_circle(size=34, opacity=1)).properties(
+        title=alt.Title("Departure delay by hour and weather", subtitle="Mean over the flights that left New York in 2013"), width=740, height=340
+    )
     weather
     return (weather,)
 
@@ -329,10 +344,10 @@ def _(alt, lakehouse, mo, pl):
         alt.Y("name:N", title="Model (manufacturer as registered)", sort="-x", axis=alt.Axis(labelLimit=260, grid=False, ticks=False, domain=False)),
         tooltip=[
             alt.Tooltip("name:N", title="Model"),
-            alt.Tooltip("miles:Q", title="Distance flown (mi)", format=","),
+            alt.Tooltip("miles:Q", title="Distance flown (mi)", format=",d"),
             alt.Tooltip("hours:Q", title="Time in the air (h)", format=",.0f"),
             alt.Tooltip("aircraft:Q", title="Aircraft"),
-            alt.Tooltip("flown:Q", title="Flights flown", format=","),
+            alt.Tooltip("flown:Q", title="Flights flown", format=",d"),
             alt.Tooltip("mean_built:Q", title="Mean year of manufacture", format=".0f"),
         ],
     )
@@ -341,7 +356,7 @@ def _(alt, lakehouse, mo, pl):
     )
     aircraft = (
         _bars.mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(_built)
-        + _bars.mark_text(align="left", dx=6, fontSize=11, color="#6b7280").encode(text=alt.Text("aircraft:Q", format=",")).transform_calculate()
+        + _bars.mark_text(align="left", dx=6, fontSize=11, color="#6b7280").encode(text=alt.Text("aircraft:Q", format=",d"))
     ).properties(
         title=alt.Title("The models that flew furthest", subtitle="Flights flown from New York in 2013; the number at a bar counts its aircraft"),
         width=620,
