@@ -129,7 +129,7 @@ def _(alt, carrier, days, pl):
     _plain = {"grid": False, "domain": False, "ticks": False}
     _said = "Mean over the flights that left New York on each day of 2013"
     calendar = (
-        alt.Chart(_shown, title=alt.Title(f"Departure delay by day: {carrier.selected_key}", subtitle=_said), width=53 * 16, height=7 * 16)
+        alt.Chart(_shown, title=alt.Title(f"Departure delay by day: {carrier.selected_key}", subtitle=_said), width=53 * 14, height=7 * 14)
         .mark_rect(cornerRadius=3, stroke="#ffffff", strokeWidth=2)
         .encode(
             alt.X(
