@@ -194,7 +194,11 @@ class WeatherDelay(Contract):
     cancelled = dy.Int64(nullable=False, min=0, metadata=FLIGHTS, description="Of these, cancelled")
     mean_delay = _delay("Mean departure delay of the flights that left")
     departed_on_time = _share("Share of the flights that left with less than 15 minutes of delay")
-    conditions = dy.String(nullable=False, regex=r"^(fair|rain|low visibility|high wind|unknown)$", description="Worst first: visibility below 3 mi, wind of 25 mph or more, any rain; unknown where one is not known")
+    conditions = dy.String(
+        nullable=False,
+        regex=r"^(fair|rain|low visibility|high wind|unknown)$",
+        description="Worst first: visibility below 3 mi, wind of 25 mph or more, any rain; unknown where one is not known",
+    )
     temperature = dy.Float64(nullable=True, metadata={"unit": "degF"}, description="Air temperature; empty where no observation is trusted")
     wind_speed = dy.Float64(nullable=True, metadata={"unit": "mph"}, description="Wind speed")
     precipitation = dy.Float64(nullable=True, metadata={"unit": "in"}, description="Fallen in the hour")

@@ -25,7 +25,10 @@ _KILLS = 8
 
 
 def _start(home: Path) -> subprocess.Popen[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {
+        "LAKE_HOME": str(home),
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [sys.executable, "-m", "lake", "run", "nyc", "--no-prefect"]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
