@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import oracle
 import polars as pl
 import pytest
 from conftest import Built
 
 from lake.delta import open_snapshot
 from lake.log import TableLog
+from tests import oracle
 
 SILVER = ("airlines", "airports", "planes", "weather", "flights")
 GOLD = ("daily_delays", "route_performance", "weather_delays", "aircraft_use")
