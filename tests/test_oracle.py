@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from conftest import Built
 
 from lake.delta import open_snapshot
 from lake.log import TableLog
 from tests import oracle
+from tests.conftest import Built
 
 SILVER = ("airlines", "airports", "planes", "weather", "flights")
 GOLD = ("daily_delays", "route_performance", "weather_delays", "aircraft_use")
