@@ -123,5 +123,8 @@ def test_a_lost_acknowledgement_is_resolved_by_reading_the_log(run: Run, tmp_pat
     write_orders(tmp_path, "a.csv", _ROWS)
     store.deaf = True
     _, outcomes = bring(deaf, tmp_path, clean_orders)
-    assert [(outcome.table, outcome.version, outcome.rows) for outcome in outcomes] == [("bronze.shop.orders", 0, 2), ("silver.shop.orders", 0, 1)]
+    assert [(outcome.table, outcome.version, outcome.rows, outcome.changed) for outcome in outcomes] == [
+        ("bronze.shop.orders", 0, 2, True),
+        ("silver.shop.orders", 0, 1, True),
+    ], "the run knows the commit for its own"
     assert TableLog(run.store, path_of(orders.name)).version() == 0
