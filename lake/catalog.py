@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ from lake.table import LAYERS, path_of, quarantine_path_of
 
 Row = dict[str, Any]
 _READERS = 8
+_TABLE_NAME = re.compile(r"[a-z]+(\.[a-z0-9_]+){2}")
 
 
 class Catalog:
@@ -42,7 +44,9 @@ class Catalog:
 
     def last(self, name: str, *, version: int | None = None) -> tuple[int, Record]:
         """Version and record of the table's last commit (at or before `version`). Raises UnknownName, suggesting the nearest."""
-        found = self.log(name).last_record(until=version) if name.count(".") == 2 else None
+        found = self.log(name).last_record(until=version) if _TABLE_NAME.fullmatch(name) else None
+        if found is None and version is not None and name in self.names():
+            raise UnknownName(f"{name} has no version {version}", f"The newest is {self.log(name).version()}")
         if found is None:
             raise UnknownName.among("table", name, self.names())
         return found

@@ -18,7 +18,9 @@ from lake.store import Store
 _ROWS_PER_FILE = 5_000_000
 _ROW_GROUP = 131_072
 _MEASURED_COLUMNS = 32
-_LONGEST_STATISTIC = 64
+_LONGEST_STATISTIC = 64  # characters
+_LAST_CHARACTER = "\U0010ffff"  # after a cut maximum: no text with that beginning sorts behind it
+_DAY = 86_400_000_000  # microseconds
 
 
 def sink_parts(frame: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
@@ -61,41 +63,68 @@ def measure(part: Path) -> tuple[int, str]:
     """Rows of a part, and its statistics as the Delta log keeps them: rows, nulls, and bounds that readers may skip by."""
     frame = pl.scan_parquet(part, glob=False)
     schema = frame.collect_schema()
-    measured = {name: dtype for name, dtype in list(schema.items())[:_MEASURED_COLUMNS] if not dtype.is_nested()}
-    bounded = [name for name, dtype in measured.items() if not isinstance(dtype, pl.Boolean | pl.Binary)]
+    measured = {name: dtype for name, dtype in list(schema.items())[:_MEASURED_COLUMNS] if not dtype.is_nested() and dtype != pl.Binary}
     row = (
         frame.select(
             pl.len().alias("#rows"),
             *(pl.col(name).null_count().alias(f"n {name}") for name in measured),
-            *(pl.col(name).min().alias(f"< {name}") for name in bounded),
-            *(pl.col(name).max().alias(f"> {name}") for name in bounded),
-            *(pl.col(name).is_nan().any().alias(f"? {name}") for name in bounded if measured[name].is_float()),
+            *(_physical(name, dtype).min().alias(f"< {name}") for name, dtype in measured.items()),
+            *(_physical(name, dtype).max().alias(f"> {name}") for name, dtype in measured.items()),
+            *(pl.col(name).is_nan().any().alias(f"? {name}") for name, dtype in measured.items() if dtype.is_float()),
         )
         .collect(engine="streaming")
         .row(0, named=True)
     )
-    lows, highs = {}, {}
-    for name in bounded:
-        low, high = _bound(row[f"< {name}"], up=False), _bound(row[f"> {name}"], up=True)
+    lows: dict[str, str] = {}
+    highs: dict[str, str] = {}
+    nulls: dict[str, str] = {}
+    for name, dtype in measured.items():
+        count = row[f"n {name}"]
+        low, high = _bound(row[f"< {name}"], dtype, up=False), _bound(row[f"> {name}"], dtype, up=True)
         if low is not None and high is not None and not row.get(f"? {name}"):
-            lows[name], highs[name] = low, high
-    nulls = {name: row[f"n {name}"] for name in measured}
-    return row["#rows"], json.dumps({"numRecords": row["#rows"], "minValues": lows, "maxValues": highs, "nullCount": nulls}, separators=(",", ":"))
+            lows[name], highs[name], nulls[name] = low, high, str(count)
+        elif count == row["#rows"]:
+            nulls[name] = str(count)  # only nulls: there are no bounds, and readers know
+        else:  # a float that JSON cannot spell: delta-rs would take a missing bound for an empty file, and no bounds at all for what they are
+            return row["#rows"], _object({"numRecords": str(row["#rows"])})
+    told = {"numRecords": str(row["#rows"]), "minValues": _object(lows), "maxValues": _object(highs), "nullCount": _object(nulls)}
+    return row["#rows"], _object(told)
 
 
-def _bound(value: Any, *, up: bool) -> Any:
-    """A bound as JSON in the Delta protocol's spelling, or None where none may be given. Instants have milliseconds: round outwards."""
-    if isinstance(value, dt.datetime):
-        cut = value.replace(microsecond=value.microsecond // 1000 * 1000)
-        if up and cut != value:
-            cut += dt.timedelta(milliseconds=1)
-        return cut.strftime("%Y-%m-%dT%H:%M:%S.") + f"{cut.microsecond // 1000:03d}" + ("Z" if value.tzinfo else "")
-    if isinstance(value, dt.date):
-        return value.isoformat()
+def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Dates and instants as whole numbers: Python has no year 10000."""
+    return pl.col(name).to_physical() if dtype.is_temporal() else pl.col(name)
+
+
+def _object(texts: dict[str, str]) -> str:
+    """A JSON object of values that are spelled already."""
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}"
+
+
+def _bound(value: Any, dtype: pl.DataType, *, up: bool) -> str | None:
+    """A bound as JSON in the Delta protocol's spelling, or None where it has no spelling.
+
+    Instants have milliseconds there and are rounded outwards. Decimals are spelled out, since no float holds them all.
+    """
+    if value is None:
+        return None
+    if isinstance(dtype, pl.Date):
+        return _spelled(value * _DAY, "date")
+    if isinstance(dtype, pl.Datetime):
+        return _spelled((-(-value // 1000) if up else value // 1000) * 1000, "instant", "Z" if dtype.time_zone else "")
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return json.dumps(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_STATISTIC else None
-    if isinstance(value, decimal.Decimal):
-        return float(value) if value == decimal.Decimal(repr(float(value))) else None
-    return value
+        if up and value[_LONGEST_STATISTIC : _LONGEST_STATISTIC + 1] == _LAST_CHARACTER:
+            return None
+        return json.dumps(value if len(value) <= _LONGEST_STATISTIC else value[:_LONGEST_STATISTIC] + (_LAST_CHARACTER if up else ""))
+    return f"{value:f}" if isinstance(value, decimal.Decimal) else json.dumps(value)
+
+
+def _spelled(microseconds: int, kind: str, zone: str = "") -> str | None:
+    """A moment since 1970 as Delta spells a date or an instant; None outside the years 1 to 9999."""
+    try:
+        at = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=microseconds)  # noqa: DTZ001  # the zone is only spelled
+    except OverflowError:
+        return None
+    return json.dumps(at.date().isoformat() if kind == "date" else at.isoformat(timespec="milliseconds") + zone)

@@ -22,6 +22,7 @@ _WIDER: dict[Any, pl.DataType] = {pl.UInt8: pl.Int16(), pl.UInt16: pl.Int32(), p
 _FORBIDDEN_IN_NAMES = re.compile(r"[ ,;{}()\n\t=\x00-\x1f]")
 _UTC = pl.Datetime("us", "UTC")
 _NAIVE = pl.Datetime("us")
+_MOST_MILLISECONDS = (2**63 - 1) // 1000
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
             inexact[name] = (column.dt.nanosecond() % 1000 != 0).sum()
         elif isinstance(dtype, pl.Duration) and dtype.time_unit == "ns":
             inexact[name] = (column.dt.total_nanoseconds() % 1000 != 0).sum()
+        elif isinstance(dtype, pl.Datetime | pl.Duration) and dtype.time_unit == "ms":
+            inexact[name] = (column.to_physical().abs() > _MOST_MILLISECONDS).sum()
         elif dtype == pl.Int128:
             inexact[name] = (column.is_not_null() & column.cast(target, strict=False).is_null()).sum()
     if not schema:
@@ -148,7 +151,7 @@ def _represented(dtype: pl.DataType, *, represent: bool, nested: bool) -> pl.Dat
     if dtype.base_type() not in choices:
         raise _Refusal("it has no Delta counterpart")
     target, advice = choices[dtype.base_type()]
-    if not represent or (nested and isinstance(dtype, pl.Duration)):
+    if not represent or (nested and dtype.base_type() in (pl.Duration, pl.Time, pl.Int128)):
         raise _Refusal(advice)
     return target
 
@@ -168,6 +171,7 @@ def _convert(column: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> pl.Exp
 def _bad_names(columns: Any) -> list[str]:
     """What is wrong with the column names: Delta without column mapping forbids some characters and compares without case."""
     bad = [f"{name!r} has a character that Delta forbids in names" for name in columns if not name or _FORBIDDEN_IN_NAMES.search(name)]
+    bad += [f"{name!r} is a pattern to Polars" for name in columns if name == "*" or (name.startswith("^") and name.endswith("$"))]
     seen: dict[str, str] = {}
     for name in columns:
         other = seen.setdefault(name.casefold(), name)

@@ -85,14 +85,25 @@ def _sockets(ports: dict[str, int]) -> list[tuple[str, int]]:
     return [(name.replace(".port.grpc", "-grpc").replace(".port", ""), port) for name, port in ports.items()]
 
 
+def embedded_options(folder: Path, endpoint: str) -> dict[str, str]:
+    """How clients reach the embedded store at `endpoint`, whatever AWS_* variables and proxies the shell has for other stores."""
+    access, secret = embedded_keys(folder)
+    beside = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    if "127.0.0.1" not in beside:
+        os.environ["NO_PROXY"] = f"{beside},127.0.0.1".lstrip(",")  # the one way to tell every client at once
+    return {
+        "aws_endpoint": endpoint, "aws_allow_http": "true", "aws_access_key_id": access, "aws_secret_access_key": secret,
+        "aws_session_token": "", "aws_skip_signature": "false", "aws_s3_express": "false",
+    }  # fmt: skip
+
+
 def _answers(folder: Path, bucket: str, facts: dict[str, Any]) -> bool:
     """Whether S3 answers, knows our keys, and has made the bucket."""
-    access, secret = embedded_keys(folder)
+    options = embedded_options(folder, facts["endpoint"]) | {"aws_region": "us-east-1", "aws_virtual_hosted_style_request": "false"}
+    del options["aws_allow_http"]  # a client option here
     try:
-        store = S3Store(
-            bucket, endpoint=facts["endpoint"], access_key_id=access, secret_access_key=secret, region="us-east-1", virtual_hosted_style_request=False,
-            client_options={"allow_http": True, "timeout": "2s"}, retry_config={"max_retries": 0, "retry_timeout": dt.timedelta(seconds=2)},
-        )  # fmt: skip
+        retry = {"max_retries": 0, "retry_timeout": dt.timedelta(seconds=2)}
+        store = S3Store(bucket, config=options, client_options={"allow_http": True, "timeout": "2s"}, retry_config=retry)  # type: ignore[arg-type]  # obstore takes plain dicts
         obstore.list_with_delimiter(store)
     except (BaseError, OSError):
         return False

@@ -16,7 +16,7 @@ class LakeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
 
 
 class SettingsError(LakeError):
@@ -106,7 +106,7 @@ class UnknownName(LakeError):
         elif names:
             hint = f"There is: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
         else:
-            hint = "There is none yet; `lake run` makes the first"
+            hint = "There is none yet"
         return cls(f"no {kind} is called {name!r}", hint)
 
 

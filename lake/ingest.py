@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW
 from lake.datafile import parts_in, scan_parts, write_parts
 from lake.dtypes import gate
-from lake.errors import CommitConflict, DTypeRefused, FileRejected, LakeError
+from lake.errors import CommitConflict, DiskFull, DTypeRefused, FileRejected, LakeError, translated
 from lake.landing import LANDINGS, receipts_between
 from lake.outcome import Outcome
 from lake.publish import Draft, publish
@@ -46,6 +46,7 @@ class _Ingested:
     rejects: pl.DataFrame
     renamed: dict[str, str]
     conversions: dict[str, str]
+    respelled: dict[str, str] = field(default_factory=dict)
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -101,7 +102,9 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         }  # fmt: skip
         about |= _quarantine(run, table, done, folder, about, before)
         about["seconds"] = {"plan": planned - started, "read": read - planned, "write": written - read, "commit": time.perf_counter() - written}
-        renamed = {column: was for i in done for column, was in i.renamed.items()}
+        earlier_names = run.snapshot(path_of(table.name), base).metadata if base >= 0 else {}
+        renamed = {column: said["header"] for column, said in earlier_names.items() if "header" in said}
+        renamed |= {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in earlier_names}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
@@ -144,7 +147,8 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
     try:
         parsed = read_member(local, compression, dialect, name, folder / "spool")
         schema, conversions = _write_gated(parsed, place, receipt["landed_at"], folder / "rows")
-    except (FileRejected, DTypeRefused) as rejected:
+    except (FileRejected, DTypeRefused, pl.exceptions.PolarsError) as error:
+        rejected = _as_rejection(error, name, dialect)
         whole = pl.DataFrame(
             [(place, None, None, None, rejected.message)],
             schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String},
@@ -162,6 +166,16 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
     consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height)
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
     return _Ingested(consumed, folder / "rows", schema, rejects, dialect.renamed, conversions)
+
+
+def _as_rejection(error: Exception, name: str, dialect: Dialect) -> LakeError:
+    """Why the file is rejected whole. Some damage shows only when the rows are really read; a full disk is no fault of the file."""
+    if isinstance(error, LakeError):
+        return error
+    told = translated(error, name)
+    if isinstance(told, DiskFull):
+        raise told
+    return FileRejected(f"{name} cannot be read as {dialect.format}: {told.message}")
 
 
 def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) -> tuple[pl.Schema, dict[str, str]]:
@@ -183,6 +197,7 @@ def _united(run: Run, table: Table, base: int, done: list[_Ingested]) -> tuple[p
     known: dict[str, pl.DataType] = {n: d for n, d in snapshot.schema.items() if n not in PROVENANCE and n != RESCUED} if snapshot else {}
     fitting: list[_Ingested] = []
     for item in done:
+        item = _respelled(item, known)
         clash = [f"{n} is {d} here and {known[n]} in {table.name}" for n, d in item.schema.items() if n in known and known[n] != d]
         if clash and item.parts is not None:
             reason = f"{item.consumed.name} does not fit: {'; '.join(clash)}"
@@ -193,12 +208,27 @@ def _united(run: Run, table: Table, base: int, done: list[_Ingested]) -> tuple[p
     return pl.Schema(known | dict(PROVENANCE) | {RESCUED: pl.String()}), fitting
 
 
+def _respelled(item: _Ingested, known: dict[str, pl.DataType]) -> _Ingested:
+    """The file with columns that the table has under another case called as the table calls them: Delta does not tell them apart."""
+    spelled = {name.casefold(): name for name in known}
+    other = {name: spelled[name.casefold()] for name in item.schema if name not in known and name.casefold() in spelled}
+    if not other:
+        return item
+    schema = pl.Schema({other.get(name, name): dtype for name, dtype in item.schema.items()})
+    return replace(item, schema=schema, respelled=other)
+
+
 def _all_rows(done: list[_Ingested], schema: pl.Schema) -> pl.LazyFrame:
-    parts = [part for item in done if item.parts for part in parts_in(item.parts)]
-    if not parts:
-        return pl.LazyFrame(schema=schema)
-    frames = [pl.scan_parquet(part, schema=schema, missing_columns="insert", glob=False) for part in parts]
-    return pl.concat(frames).select(list(schema))
+    frames = [_shaped(part, item.respelled, schema) for item in done if item.parts for part in parts_in(item.parts)]
+    return pl.concat(frames).select(list(schema)) if frames else pl.LazyFrame(schema=schema)
+
+
+def _shaped(part: Path, respelled: dict[str, str], schema: pl.Schema) -> pl.LazyFrame:
+    if not respelled:
+        return pl.scan_parquet(part, schema=schema, missing_columns="insert", glob=False)
+    frame = pl.scan_parquet(part, glob=False).rename(respelled)
+    present = frame.collect_schema()
+    return frame.select(pl.col(name) if name in present else pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items())
 
 
 def _quarantine(run: Run, table: Table, done: list[_Ingested], folder: Path, about: dict[str, Any], before: Record | None) -> dict[str, Any]:

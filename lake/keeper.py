@@ -18,6 +18,8 @@ _stopping = threading.Event()
 
 
 def _is_alive(folder: str) -> bool:
+    if not os.path.isdir(folder):  # removed under the server: it goes on living without
+        return True
     with open(os.path.join(folder, "alive.lock"), "a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -54,12 +56,24 @@ def _reap(server: "subprocess.Popen[bytes]", folder: str) -> None:
     os._exit(0)
 
 
+def _watch(folder: str) -> None:
+    """As _reap, for a server that is nobody's child: look twice a second whether it lives."""
+    while _is_alive(folder):
+        time.sleep(0.5)
+    if not _stopping.is_set():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, "state.json"))
+        os._exit(0)
+
+
 def _stop(folder: str, pid: int) -> None:
     for sign, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
         if not _is_alive(folder):
             return
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(pid, sign)
+        except ProcessLookupError:
+            return
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and _is_alive(folder):
             time.sleep(0.02)
@@ -77,6 +91,7 @@ def main(verb: str, folder: str) -> None:
             with open(os.path.join(folder, "state.json")) as file:
                 state = json.load(file)
             pid, cleanup = state["pid"], state["cleanup"]
+            threading.Thread(target=_watch, args=(folder,), daemon=True).start()
         with open(os.path.join(folder, "holders.lock"), "a") as holders:
             _wait_until_abandoned(holders, folder)
             _stopping.set()

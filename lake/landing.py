@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ import zstandard
 
 from lake.datafile import write_parts
 from lake.delta import DataFile, added_between, scan_files
-from lake.errors import CommitConflict, LakeError, SourceError
+from lake.errors import CommitConflict, LakeError, NotFound, SourceError
 from lake.publish import Draft, publish
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine
@@ -39,6 +41,7 @@ _TABLE = Table("bronze.system.landings", owner="lake", description="A receipt fo
 _FILES_A_COMMIT, _BYTES_A_COMMIT = 256, 1 << 29
 _UPLOADS = 4
 _ATTEMPTS = 12
+_LONGEST_NAME = 200  # bytes
 
 Progress = Callable[[str], None]
 
@@ -75,12 +78,17 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     outcome = Landed(source.name)
     log = run.log(LANDINGS)
     seen = _receipts(run, source.name, log.version())
+    looked = seen.newest
     offered = [candidate for candidate in candidates(source, run.store, run.settings.root) if not _is_known(candidate, seen, outcome)]
     with run.workspace(f"land-{source.name}") as folder:
-        for batch in _batches(offered):
-            receipts = list(_copy_all(run, source, batch, folder, outcome, progress))
-            _commit(run, source.name, receipts, folder, outcome)
+        for number, batch in enumerate(_batches(sorted(offered, key=_age))):
+            part = folder / f"{number}"
+            part.mkdir()
+            receipts = list(_copy_all(run, source, batch, part, outcome, progress))
+            _commit(run, source.name, receipts, part, outcome, looked)
+            shutil.rmtree(part, ignore_errors=True)
     outcome.version = log.version()
+    outcome.new.sort()
     return outcome
 
 
@@ -119,6 +127,11 @@ def _is_known(candidate: Candidate, seen: _Seen, outcome: Landed) -> bool:
     return same
 
 
+def _age(candidate: Candidate) -> tuple[dt.datetime, str]:
+    """Files that land together land in the order they were last changed, then by name."""
+    return candidate.modified or dt.datetime.min.replace(tzinfo=dt.UTC), candidate.name
+
+
 def _batches(offered: list[Candidate]) -> Iterator[list[Candidate]]:
     """Files that share a commit: at most 256, and at most half a gigabyte unless one alone is larger."""
     batch: list[Candidate] = []
@@ -140,6 +153,8 @@ def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, ou
             return _copy(run, source, candidate, folder / f"{number}")
         except SourceError as error:
             return error
+        except NotFound:
+            return SourceError(f"{candidate.name} disappeared before it was read", "If it comes back, the next run takes it")
         except PermissionError as error:
             return SourceError(f"{candidate.name} cannot be read: {error.strerror}", "Check its permissions")
         except FileNotFoundError:
@@ -167,17 +182,24 @@ def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[s
     dialects = examine(plain, compression, candidate.name, source.hints)
     stored, suffix = (plain, "") if compression or not _worth_packing(dialects) else (_pack(plain), ".zst")
     sha256 = digest.hexdigest()
-    path = f"raw/{source.name}/{sha256}/{candidate.name.rsplit('/', 1)[-1]}{suffix}"
+    name = candidate.name.encode("utf-8", "backslashreplace").decode("utf-8")  # a file system may hold names that are no text
+    path = f"raw/{source.name}/{sha256}/{_object_name(name)}{suffix}"
     if run.store.head(path) is None:
         run.store.upload(path, stored)
     receipt = {
-        "source": source.name, "name": candidate.name, "status": "landed", "file": path, "sha256": sha256, "size": size,
+        "source": source.name, "name": name, "status": "landed", "file": path, "sha256": sha256, "size": size,
         "stored_size": stored.stat().st_size, "packed": compression, "modified": candidate.modified, "etag": candidate.etag,
         "dialects": json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects]), "run": run.info.id,
     }  # fmt: skip
     for file in (plain, stored):
         file.unlink(missing_ok=True)
     return receipt
+
+
+def _object_name(name: str) -> str:
+    """The last part of a file's name as a store can hold it: no control characters, and at most 200 bytes, of which the end says what it is."""
+    last = re.sub(r"[\x00-\x1f\x7f]", "_", name.rsplit("/", 1)[-1])
+    return last.encode("utf-8")[-_LONGEST_NAME:].decode("utf-8", "ignore")
 
 
 def _worth_packing(dialects: list[Dialect]) -> bool:
@@ -192,13 +214,13 @@ def _pack(plain: Path) -> Path:
     return packed
 
 
-def _commit(run: Run, source: str, receipts: Iterable[dict[str, Any]], folder: Path, outcome: Landed) -> None:
-    """Commit the receipts once. After a lost race, look what the winner landed and leave that out."""
+def _commit(run: Run, source: str, receipts: Iterable[dict[str, Any]], folder: Path, outcome: Landed, looked: dt.datetime | None) -> None:
+    """Commit the receipts once. What another run landed since this one `looked` is left out: it may be newer than what was read here."""
     receipts = list(receipts)
     for attempt in range(_ATTEMPTS):
         log = run.log(LANDINGS)
         version = log.version()
-        fresh, duplicates = _fresh(receipts, _receipts(run, source, version))
+        fresh, duplicates = _fresh(receipts, _receipts(run, source, version), looked)
         if not fresh and not duplicates:
             outcome.known += len(receipts)
             return
@@ -221,7 +243,7 @@ def _commit(run: Run, source: str, receipts: Iterable[dict[str, Any]], folder: P
     raise CommitConflict(f"receipts of {source} lost {_ATTEMPTS} races against other landings", "Run again; the files are already in raw")
 
 
-def _fresh(receipts: list[dict[str, Any]], seen: _Seen) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _fresh(receipts: list[dict[str, Any]], seen: _Seen, looked: dt.datetime | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Receipts of files not landed yet, and of copies of landed content under another name; the rest is known as it is."""
     fresh, duplicates = [], []
     contents = dict(seen.by_content)
@@ -229,6 +251,8 @@ def _fresh(receipts: list[dict[str, Any]], seen: _Seen) -> tuple[list[dict[str, 
         last = seen.by_name.get(receipt["name"])
         if last is not None and last["sha256"] == receipt["sha256"]:
             continue  # touched, or copied by a run that was faster
+        if last is not None and (looked is None or last["landed_at"] > looked):
+            continue  # landed by another run since this one looked; the next run sees what the file is now
         if last is None and receipt["sha256"] in contents:
             duplicates.append(receipt | {"status": "duplicate", "file": contents[receipt["sha256"]]})
         else:

@@ -6,6 +6,7 @@ import graphlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -80,7 +81,7 @@ class Report:
 
     def raise_failures(self) -> None:
         """Raise the failure of the run, if there was one: RunFailed naming each step, or the single step's own error."""
-        problems = [f"{step}: {error}" for step, error in self.failures.items()]
+        problems = [str(error) if str(error).startswith(step) else f"{step}: {error}" for step, error in self.failures.items()]
         if problems:
             rest = f"; {len(self.skipped)} steps that need them did not run" if self.skipped else ""
             raise RunFailed("; ".join(problems) + rest, "The last release stands. Correct this and run again")
@@ -223,12 +224,16 @@ def _imported(settings: Settings, name: str) -> Any:
         raise
     except Exception as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
         trace = error.__traceback__
-        line = 0
+        where, line = f"{name.replace('.', '/')}.py", 0
         while trace is not None:
-            if Path(trace.tb_frame.f_code.co_filename).is_relative_to(settings.root / settings.flows):
-                line = trace.tb_lineno
+            file = Path(trace.tb_frame.f_code.co_filename)
+            if file.is_relative_to(settings.root / settings.flows):
+                where, line = str(file.relative_to(settings.root)), trace.tb_lineno
             trace = trace.tb_next
-        raise DeclarationError(f"{name.replace('.', '/')}.py cannot be imported: {type(error).__name__}: {error}", f"See line {line}") from None
+        if isinstance(error, SyntaxError) and error.filename:
+            where, line = os.path.relpath(error.filename, settings.root), error.lineno or line
+        told = " ".join(str(error).split())[:300]
+        raise DeclarationError(f"{where} cannot be imported: {type(error).__name__}: {told}", f"See line {line}") from None
 
 
 def _instances(modules: Iterable[Any], kind: type) -> list[Any]:

@@ -61,7 +61,7 @@ def find_release(store: Store, wanted: int | str | dt.date = "latest") -> Releas
         return None
     if wanted == "latest":
         return read_release(store, known[-1])
-    if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
+    if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdecimal() and wanted.isascii()):
         if int(wanted) not in known:
             raise UnknownName(f"there is no release {wanted}", f"The newest is {known[-1]}")
         return read_release(store, int(wanted))

@@ -25,6 +25,8 @@ from typing import IO, Any
 from lake.errors import LakeError, StoreError
 from lake.locks import is_taken, take
 
+_STARTS = 2  # a port can be taken by somebody else between choosing and binding it
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -59,6 +61,9 @@ class Service:
     def hold(self) -> dict[str, Any]:
         """Make sure the server runs and keep it running; returns its facts. Raises LakeError if it does not come up."""
         with self._mutex:
+            if self._holds and not self.alive() and self._held is not None:  # it was killed under us: start another
+                self._held.close()
+                self._holds, self._held = 0, None
             if self._holds == 0:
                 self._facts = self._acquire()
             self._holds += 1
@@ -94,11 +99,15 @@ class Service:
             self._held = take(self.folder / "holders.lock", shared=True)
             (self.folder / "hurry").unlink(missing_ok=True)
             try:
-                if not self.alive():
-                    self._start()
-                elif not is_taken(self.folder / "keeper.lock"):
-                    self._keep("adopt")
-                return self._wait()
+                for _ in range(_STARTS):
+                    if not self.alive():
+                        self._start()
+                    elif not is_taken(self.folder / "keeper.lock"):
+                        self._keep("adopt")
+                    if (facts := self._wait()) is not None:
+                        return facts
+                log = self.folder / "server.log"
+                raise LakeError(f"{self.folder.name} did not come up: {_last_line(log)}", f"Its log: {log}")
             except BaseException:
                 if self._held is not None:
                     self._held.close()
@@ -117,8 +126,10 @@ class Service:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
-    def _wait(self) -> dict[str, Any]:
+    def _wait(self) -> dict[str, Any] | None:
+        """The facts once the server answers; None if it died before, or its patience is over."""
         deadline = time.monotonic() + self._patience
+        noticed = time.monotonic() + 1.5
         seen = False
         while time.monotonic() < deadline:
             state = _read_state(self.folder)
@@ -126,11 +137,11 @@ class Service:
                 seen = True
                 if self._ready(state["facts"]):
                     return dict(state["facts"])
-            elif seen:
-                break  # it was there and has gone: it died while starting
+            if (seen or time.monotonic() > noticed) and not self.alive():
+                time.sleep(0.1)  # its keeper clears up
+                return None
             time.sleep(0.02)
-        log = self.folder / "server.log"
-        raise LakeError(f"{self.folder.name} did not come up within {self._patience:.0f} s: {_last_line(log)}", f"Its log: {log}")
+        return None
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -95,4 +95,4 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         where = f" ({' or '.join(VARIABLES[name])})" if name in VARIABLES else ""
-        raise SettingsError(f"setting {name}{where}: {first['msg']}", "`lake doctor` shows what is configured") from None
+        raise SettingsError(f"setting {name}{where}: {first['msg']}", "The guide lists what each setting may be") from None

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from lake.errors import DeclarationError, NotFound, SourceError
+from lake.errors import DeclarationError, NotFound, SourceError, StoreError, StoreUnreachable
 from lake.reading.dialect import Hints
 from lake.store import Store
 from lake.table import Table
@@ -83,7 +83,7 @@ def _in_folder(source: Source, at: Path, root: Path) -> Iterator[Candidate]:
     files = [at] if at.is_file() else sorted(path for path in at.rglob("*") if path.is_file())
     for path in files:
         name = path.name if at.is_file() else path.relative_to(at).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/"))
+        hidden = at.is_dir() and any(part.startswith(".") for part in name.split("/"))
         if not hidden and fnmatch.fnmatchcase(name, source.pattern):
             stat = path.stat()
             modified = dt.datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, dt.UTC)
@@ -108,6 +108,10 @@ def _under_prefix(source: Source, address: str, store: Store) -> Iterator[Candid
         found = list(other.walk(prefix))
     except NotFound:
         found = []
+    except StoreUnreachable:
+        raise
+    except StoreError as error:
+        raise SourceError(f"source {source.name}: {address} cannot be listed: {error.message}", "Check the address and who may read it") from None
     for blob in found:
         name = posixpath.relpath(blob.path, prefix) if prefix else blob.path
         if fnmatch.fnmatchcase(name, source.pattern):
@@ -119,9 +123,17 @@ def _over_http(source: Source, address: str) -> Candidate:
     with _http_errors(source, address):
         head = httpx.head(address, follow_redirects=True, timeout=30)
         said = head.headers if head.is_success else httpx.Headers()
-    modified = email.utils.parsedate_to_datetime(said["last-modified"]) if "last-modified" in said else None
+    modified = _http_date(said.get("last-modified", ""))
     size = int(said["content-length"]) if said.get("content-length", "").isdigit() else None
     return Candidate(name, size, modified, said.get("etag"), partial(_http_chunks, source, address))
+
+
+def _http_date(text: str) -> dt.datetime | None:
+    """The moment a header names, or None: a malformed one is as good as none."""
+    try:
+        return email.utils.parsedate_to_datetime(text).astimezone(dt.UTC)
+    except (TypeError, ValueError):
+        return None
 
 
 def _http_chunks(source: Source, address: str) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 from obstore.store import S3Store
 
-from lake.embedded import embedded_keys, embedded_service
+from lake.embedded import embedded_options, embedded_service
 from lake.errors import NotFound, StoreError, StoreRefused, StoreUnreachable
 from lake.service import Service
 from lake.settings import Settings
@@ -103,7 +103,7 @@ class Store:
                 return None
 
     def walk(self, prefix: str, *, after: str | None = None) -> Iterator[Blob]:
-        """Everything under the folder `prefix` in the order of names, past `after` if given. One request per thousand."""
+        """Everything under the folder `prefix`, past `after` if given; names of one folder in their order. One request per thousand."""
         with self._errors("list", prefix):
             for batch in obstore.list(self._bucket, prefix or None, offset=after, chunk_size=1000):
                 yield from (_blob(meta) for meta in batch)
@@ -168,8 +168,7 @@ def open_store(settings: Settings) -> Store:
         folder = settings.state / "store"
         service = _services.setdefault(folder, embedded_service(folder, settings.bucket))
         facts = service.hold()
-        access, secret = embedded_keys(folder)
-        options |= {"aws_endpoint": facts["endpoint"], "aws_allow_http": "true", "aws_access_key_id": access, "aws_secret_access_key": secret}
+        options |= embedded_options(folder, facts["endpoint"])
     else:
         endpoint = settings.endpoint or ""
         options["aws_endpoint"] = endpoint

@@ -45,7 +45,7 @@ def weed_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     holder = open_store(load_settings(home=home, root=ROOT))
     yield home
     holder.close(wait=True)
-    close_stores(wait=False)
+    close_stores(wait=True)
 
 
 _numbers = iter(range(1_000_000))

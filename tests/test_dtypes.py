@@ -198,7 +198,7 @@ def storable(dtype: Any, *, represent: bool, nested: bool = False) -> bool:
         return storable(dtype.inner, represent=represent, nested=True)
     if isinstance(dtype, pl.Struct):
         return bool(dtype.fields) and all(storable(field.dtype, represent=represent, nested=True) for field in dtype.fields)
-    if nested and (dtype == pl.Duration or (isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns")):
+    if nested and (dtype.base_type() in (pl.Duration, pl.Time, pl.Int128) or (isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns")):
         return False
     return dtype.base_type() not in UNSTORABLE and (represent or dtype.base_type() not in REPRESENTED)
 
@@ -219,11 +219,11 @@ def check_statistics(stats: list[dict[str, Any]], written: pl.DataFrame) -> None
     assert [written.height] == [file["numRecords"] for file in stats] or (not written.height and not stats)
     for file, (name, dtype) in itertools.product(stats, written.schema.items()):
         present = written[name].cast(raw(dtype)).drop_nulls().to_list() if not dtype.is_nested() else []
-        if not dtype.is_nested():
+        if name in file.get("nullCount", {}):
             assert file["nullCount"][name] == written.height - len(present)
-        if name in file["minValues"]:
+        if name in file.get("minValues", {}):
             assert all(bound(file["minValues"][name], dtype) <= value for value in present)
-        if name in file["maxValues"]:
+        if name in file.get("maxValues", {}):
             assert all(value <= bound(file["maxValues"][name], dtype) for value in present)
 
 
@@ -239,7 +239,9 @@ def test_a_table_is_refused_or_comes_back_equal(table: tuple[pl.Schema, dict[str
         assert not all(storable(dtype, represent=represent) for dtype in schema.values())
         return
     counted = inexact_counts(frame, passage)
-    assert cut(schema, data) == {name: count for name, count in counted.items() if schema[name] != pl.Int128}
+    assert cut(schema, data) == {
+        name: count for name, count in counted.items() if schema[name] != pl.Int128 and getattr(schema[name], "time_unit", None) != "ms"
+    }
     if any(counted.values()):
         return  # nothing is published then
     expected = {name: [meaning(value, dtype) for value in data[name]] for name, dtype in schema.items()}

@@ -124,6 +124,11 @@ def alive(home: Path) -> bool:
     return is_taken(home / "store" / "alive.lock")
 
 
+def kept(home: Path) -> bool:
+    """Whether a keeper lives, as its lock says."""
+    return is_taken(home / "store" / "keeper.lock")
+
+
 def server_pid(home: Path) -> int:
     """The server's pid, as its state says; there is one such process."""
     pid = int(json.loads((home / "store" / "state.json").read_text("utf-8"))["pid"])
@@ -260,7 +265,7 @@ def test_a_server_without_keeper_is_adopted(home: Path, user: Callable[[], User]
     pid = server_pid(home)
     (keeper,) = keepers(home)
     keeper.kill()
-    assert wait_for(lambda: keepers(home) == [], 5)
+    assert wait_for(lambda: not kept(home) and keepers(home) == [], 5)
     assert one.ask("put", "x", "1") == "done"
     two = user()
     assert two.endpoint == one.endpoint
@@ -338,7 +343,7 @@ def test_after_a_kill_of_everything_the_next_start_works(home: Path, user: Calla
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     one.process.wait(10)
-    assert wait_for(lambda: processes(home) == [], 5)
+    assert wait_for(lambda: not alive(home) and not kept(home) and processes(home) == [], 5)
     assert (home / "store" / "state.json").exists()  # nobody was left to take it away
     store = open_store(settings)
     assert server_pid(home) not in victims

@@ -289,10 +289,10 @@ def test_the_flow_called_from_python_finishes_what_was_killed(
     "code",
     ["import lake", "import lake; lake.open", *(f"from lake.cli import run_command; run_command({arguments})" for arguments in (["ls"], ["plan", "nyc"]))],
 )
-def test_prefect_is_imported_only_where_it_is_needed(code: str, first: object, home: Path) -> None:
+def test_prefect_is_imported_only_where_it_is_needed(code: str, first: object, home: Path, user: dict[str, str]) -> None:
     """Neither `import lake` nor a command that runs nothing imports Prefect, which takes seconds."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}; import sys; print('prefect' in sys.modules)"], cwd=ROOT, env=os.environ | {"LAKE_HOME": str(home)},
+        [sys.executable, "-c", f"{code}; import sys; print('prefect' in sys.modules)"], cwd=ROOT, env=os.environ | user | {"LAKE_HOME": str(home)},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "False"

@@ -416,3 +416,24 @@ def test_the_record_says_when_the_newest_raw_file_landed(run: Run, tmp_path: Pat
         freshest = last_record(run, table).freshest
         assert freshest is not None
         assert before <= freshest <= dt.datetime.now(dt.UTC)
+
+
+def test_columns_that_differ_in_case_only_are_one_column(run: Run, tmp_path: Path) -> None:
+    """A later file that spells its header in another case fills the same columns, and the table stays readable."""
+    write_orders(tmp_path, "a.csv", _ROWS)
+    bring(run, tmp_path)
+    (tmp_path / "b.csv").write_text("Order,CUSTOMER,amount,Day\n9,zoe,1.00,2024-01-05\n")
+    bring(run, tmp_path)
+    assert [row["order"] for row in rows_of(run, orders)] == [1, 2, 3, 9]
+    assert run.snapshot(path_of(bronze_orders.name), 1).schema.names()[:4] == ["order", "customer", "amount", "day"]
+
+
+def test_files_that_land_together_count_in_the_order_they_were_changed(run: Run, tmp_path: Path) -> None:
+    """Of two files landed at once, the one changed later wins, whatever their names."""
+    import os
+
+    write_orders(tmp_path, "orders_9.csv", [(1, "old", "1.00", "2024-01-01")])
+    write_orders(tmp_path, "orders_10.csv", [(1, "new", "2.00", "2024-01-01")])
+    os.utime(tmp_path / "orders_9.csv", (1_000_000, 1_000_000))
+    bring(run, tmp_path)
+    assert [row["customer"] for row in rows_of(run, orders)] == ["new"]

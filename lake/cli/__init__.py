@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -9,13 +10,16 @@ import traceback
 
 import click
 
-from lake.errors import LakeError
+from lake.errors import LakeError, translated
 
 _COMMANDS = {
     "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
     "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.listings",
     "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "release": "lake.cli.listings",
 }  # fmt: skip
+
+
+_STOPPED = 130
 
 
 class _Lazy(click.Group):
@@ -41,7 +45,11 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the console script."""
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    if code == _STOPPED:  # threads that still work would keep the process; what they did not publish does not exist
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -59,13 +67,20 @@ def run_command(arguments: list[str]) -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
-        return 130
+        return _STOPPED
     except LakeError as error:
         _say(str(error))
         return 1
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            return 0
+        _say(str(translated(error, "lake")))
+        return 1
     except Exception as error:  # noqa: BLE001  # the last resort: a defect of ours is still one line, unless asked for more
         if os.environ.get("LAKE_DEBUG"):
             traceback.print_exc()

@@ -36,7 +36,7 @@ def ls(env: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("table")
-@click.option("-n", "--rows", default=10, show_default=True, help="How many rows to show.")
+@click.option("-n", "--rows", type=click.IntRange(0, 100_000), default=10, show_default=True, help="How many rows to show.")
 @click.option("--columns", default=None, help="Only these columns, separated by commas.")
 @click.option("--version", "at", type=int, default=None, help="As of this version; else the newest.")
 @env_option
@@ -141,7 +141,7 @@ def lineage(table: str, env: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("table")
-@click.option("-n", "--rows", default=10, show_default=True, help="How many rejected rows to show.")
+@click.option("-n", "--rows", type=click.IntRange(0, 100_000), default=10, show_default=True, help="How many rejected rows to show.")
 @click.option("--rule", default=None, help="Only rows that broke this rule.")
 @env_option
 @json_option

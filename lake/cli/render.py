@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(rows: Iterable[Row]) -> None:
     """The rows as one JSON array; times as ISO 8601."""
-    click.echo(json.dumps(list(rows), default=_plain, indent=1, ensure_ascii=False))
+    click.echo(json.dumps([_finite(row) for row in rows], default=_plain, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(rows: Sequence[Row], columns: dict[str, str], *, empty: str) -> None:
@@ -101,6 +102,15 @@ def _short(path: str) -> str:
     """A raw object's path with its hash cut to what a person can compare."""
     parts = path.split("/")
     return "/".join(part[:12] + "…" if len(part) == 64 else part for part in parts)
+
+
+def _finite(value: Any) -> Any:
+    """The value with what JSON has no number for as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

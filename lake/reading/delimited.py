@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from lake.reading.dialect import Dialect
 
 REJECTS = pl.Schema({ROW: pl.Int64(), "line": pl.Int64(), "bytes": pl.Binary(), "reason": pl.String()})
 _BATCH = 50_000
+_SHORTEST_PATIENCE = 8
 _LONGEST_RECORD = 1000  # lines; an open quote that runs longer is taken for a stray one
 _BOM = b"\xef\xbb\xbf"
 csv.field_size_limit(1 << 27)  # the library's default of 128 KiB a field would reject long texts
@@ -41,27 +44,37 @@ class Parsed:
 
 @dataclass(frozen=True)
 class TextStats:
-    """Counts of a UTF-8 file's bytes: separators, line feeds, carriage returns; and whether the last line is ended."""
+    """Counts of a UTF-8 file's bytes: separators, line feeds; whether the last line is ended; and whether the text is plain.
+
+    It is not where a carriage return does not belong to a line end, a byte order mark stands inside, or a quote neither opens nor closes a field:
+    parsers differ in what they make of those.
+    """
 
     separators: int
     feeds: int
-    returns: int
     ended: bool
     size: int
+    plain: bool
 
 
 def count_text(path: Path, delimiter: str) -> TextStats:
     """One pass over the file's bytes in a megabyte of memory."""
-    separators = feeds = returns = size = 0
-    last = b""
+    separators = feeds = size = quotes = 0
+    last, plain = b"\n", True
+    edge = re.escape(delimiter.encode()) + rb'\r\n"'
+    stray = re.compile(rb"[^" + edge + rb']"[^' + edge + rb"]")
     with path.open("rb") as handle:
         while chunk := handle.read(1 << 20):
             separators += chunk.count(delimiter.encode())
             feeds += chunk.count(b"\n")
-            returns += chunk.count(b"\r")
+            quotes += chunk.count(b'"')
+            joined = last + chunk  # the byte before, so that nothing hides at a seam
+            if b"\r" in joined:
+                plain &= joined.count(b"\r") - joined.endswith(b"\r") == joined.count(b"\r\n")
+            plain &= joined.count(_BOM) == (0 if size else chunk.startswith(_BOM)) and not (quotes and stray.search(joined))
             size += len(chunk)
-            last = chunk[-1:]
-    return TextStats(separators, feeds, returns, last == b"\n", size)
+            last = joined[-3:]
+    return TextStats(separators, feeds, last.endswith(b"\n"), size, plain and quotes % 2 == 0 and not last.endswith(b"\r"))
 
 
 def read_delimited(path: Path, dialect: Dialect, spool: Path) -> Parsed:
@@ -79,8 +92,8 @@ def _nothing(dialect: Dialect) -> Parsed:
 
 def _fast(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
     """The file read by Polars, or None where the counts do not prove that it was read right."""
-    if stats.returns > stats.feeds:
-        return None  # lines that end in a carriage return alone, or values that hold some
+    if not stats.plain:
+        return None
     header = _header_record(path, dialect) if dialect.header else (0, 0)
     if header is None:
         return None
@@ -121,7 +134,7 @@ def _header_record(path: Path, dialect: Dialect) -> tuple[int, int] | None:
 
         record = next(csv.reader(lines(), delimiter=dialect.delimiter), [])
     text = "".join(taken)
-    if len(record) != len(dialect.columns):
+    if len(record) != len(dialect.columns) or "\r" in text.replace("\r\n", ""):
         return None
     return text.count(dialect.delimiter), max(1, text.count("\n"))
 
@@ -143,7 +156,7 @@ def _careful(path: Path, dialect: Dialect, spool: Path) -> Parsed:
     records, width = 0, len(dialect.columns)
     header_pending = dialect.header
     for line, raw, fields, reason in _records(path, dialect.delimiter, width):
-        if header_pending and fields:
+        if header_pending and raw.strip(b"\r\n"):
             header_pending = False
             continue
         records += 1
@@ -163,11 +176,12 @@ def _careful(path: Path, dialect: Dialect, spool: Path) -> Parsed:
 def _records(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, bytes, list[str], str | None]]:
     """Each record as (line it starts on, its bytes, its fields, why it is none). Lines end in LF, CR LF or CR."""
     pending = _lines(path)
-    backlog: list[tuple[int, bytes]] = []
+    backlog: deque[tuple[int, bytes]] = deque()
 
     def next_line() -> tuple[int, bytes] | None:
-        return backlog.pop(0) if backlog else next(pending, None)
+        return backlog.popleft() if backlog else next(pending, None)
 
+    patience = _LONGEST_RECORD
     while (current := next_line()) is not None:
         number, raw = current
         taken = [current]
@@ -177,12 +191,14 @@ def _records(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, byte
             else:
                 yield number, raw, [], "the line is blank"
             continue
-        closed = _closes(raw, delimiter)
-        while not closed and len(taken) < _LONGEST_RECORD and (more := next_line()) is not None:
+        inside = _inside(raw, delimiter, inside=False)
+        while inside and len(taken) < patience and (more := next_line()) is not None:
             taken.append(more)
-            closed = _closes(b"".join(part for _, part in taken), delimiter) if b'"' in more[1] else False
-        if not closed and len(taken) > 1:
-            backlog[:0] = taken[1:]
+            inside = _inside(more[1], delimiter, inside=True)
+        closed = not inside
+        if not closed:
+            patience = max(_SHORTEST_PATIENCE, patience // 2)  # one stray quote a line must not cost a thousand lines each
+            backlog.extendleft(reversed(taken[1:]))
             taken = taken[:1]
         whole = b"".join(part for _, part in taken)
         if not closed:
@@ -201,16 +217,16 @@ def _records(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, byte
             yield number, whole, fields, None
 
 
-def _closes(record: bytes, delimiter: str) -> bool:
-    """Whether every quoted field in the record is closed: a quote opens one only at the start of a field."""
-    if b'"' not in record:
-        return True
-    mark, inside, at_start, i = delimiter.encode()[0], False, True, 0
-    while i < len(record):
-        byte = record[i]
+def _inside(line: bytes, delimiter: str, *, inside: bool) -> bool:
+    """Whether a quoted field is open at the end of `line`, given whether one was at its start. A quote opens one only at a field's start."""
+    if b'"' not in line:
+        return inside
+    mark, at_start, i = delimiter.encode()[0], not inside, 0
+    while i < len(line):
+        byte = line[i]
         if inside:
             if byte == 0x22:
-                if record[i + 1 : i + 2] == b'"':
+                if line[i + 1 : i + 2] == b'"':
                     i += 1
                 else:
                     inside = False
@@ -218,7 +234,7 @@ def _closes(record: bytes, delimiter: str) -> bool:
             inside = True
         at_start = byte == mark and not inside
         i += 1
-    return not inside
+    return inside
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

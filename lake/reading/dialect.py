@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import re
 from collections import Counter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from lake.contract import FILE, LANDED, RESCUED, ROW
 
@@ -28,6 +30,21 @@ class Hints(BaseModel):
     delimiter: str | None = None
     header: bool = True
     sheet: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, value: str | None) -> str | None:
+        try:
+            return codecs.lookup(value).name if value else None
+        except LookupError:
+            raise ValueError(f"{value!r} is no encoding Python knows") from None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
+            raise ValueError(f"{value!r} is not one ASCII character")
+        return value
 
 
 class Dialect(BaseModel):
@@ -52,22 +69,32 @@ class Dialect(BaseModel):
 
 
 def find_dialect(head: bytes, name: str, member: str | None, hints: Hints) -> Dialect:
-    """The dialect of a file that begins with `head` (64 KiB are enough)."""
-    head = head[:_HEAD]
-    kind = hints.format or _format_of(head, name)
+    """The dialect of a file that begins with `head`: 64 KiB, and the first line if that is longer."""
+    start = head[:_HEAD]
+    kind = hints.format or _format_of(start, name)
     if kind == "binary":
         what = "a PDF" if head.startswith(b"%PDF") else "a picture" if head[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"GIF8") else "binary"
         return Dialect(member=member, format=kind, problem=f"it is named {name} but its content is {what}")
     if kind in ("empty", "parquet", "arrow", "excel"):
         return Dialect(member=member, format=kind, sheet=hints.sheet)
-    encoding = hints.encoding or _encoding_of(head)
+    encoding = hints.encoding or _encoding_of(start)
     if kind in ("json", "ndjson"):
         return Dialect(member=member, format=kind, encoding=encoding)
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
-    delimiter = hints.delimiter or _delimiter_of(text, name)
-    first = next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), [])
+    delimiter = hints.delimiter or _delimiter_of(text[:_HEAD], name)
+    first = _first_record(text, delimiter)
     named = first if hints.header else [f"column_{i + 1}" for i in range(len(first))]
     return Dialect(member=member, format="csv", encoding=encoding, delimiter=delimiter, header=hints.header, columns=column_names(named), named=named)
+
+
+def _first_record(text: str, delimiter: str) -> list[str]:
+    """The fields of the first line that is not blank, and of those after it while a quoted field goes on and ends before the text does."""
+    lines = [line for line in io.StringIO(text, newline="") if line.strip("\r\n")]
+    try:
+        record = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        record = next(csv.reader([lines[0].replace('"', "")], delimiter=delimiter), [])
+    return record
 
 
 def column_names(named: list[str]) -> list[str]:
@@ -77,7 +104,8 @@ def column_names(named: list[str]) -> list[str]:
     for i, name in enumerate(named):
         bare = name.strip()
         clean = re.sub(r"[ ,;{}()\n\t=\x00-\x1f]+", "_", bare)
-        base = (clean if clean == bare else clean.strip("_")) or f"column_{i + 1}"
+        pattern = clean == "*" or (clean.startswith("^") and clean.endswith("$"))  # Polars would take these for many columns
+        base = ("" if pattern else clean if clean == bare else clean.strip("_")) or f"column_{i + 1}"
         unique, n = base, 2
         while unique.casefold() in taken:
             unique, n = f"{base}_{n}", n + 1
@@ -96,6 +124,8 @@ def _format_of(head: bytes, name: str) -> Format:
         return "arrow"
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+        return "binary"  # packed inside a package
     if head.startswith((b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff")) or _is_binary(head):
         return "binary"
     suffix = name.rsplit(".", 1)[-1].lower()
@@ -115,7 +145,8 @@ def _is_binary(head: bytes) -> bool:
     """Text has no NULs, unless it is UTF-16 or UTF-32 and begins by saying so; a stray one in a long text is still text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return False
-    return head.count(0) > len(head) // 100 + 1
+    controls = sum(head.count(byte) for byte in range(0x20) if byte not in b"\t\n\r\f\v\x1b")
+    return head.count(0) > len(head) // 100 + 1 or controls > len(head) // 20 + 2
 
 
 def _is_json_object(line: str) -> bool:

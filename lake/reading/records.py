@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,7 +17,7 @@ from lake.reading.delimited import REJECTS, Parsed, read_delimited
 from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
 from lake.reading.unpack import Compression, members, unpack
 
-_HEAD = 1 << 16
+_HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
 
 
 def examine(path: Path, compression: Compression | None, name: str, hints: Hints) -> list[Dialect]:
@@ -34,7 +36,7 @@ def _examine_member(path: Path, compression: Compression | None, member: str | N
     try:
         for chunk in unpack(path, compression, member, name):
             head += chunk
-            if len(head) >= _HEAD:
+            if len(head) >= _HEAD and (b"\n" in head or b"\r" in head or len(head) >= _LONGEST_HEADER):
                 break
     except FileRejected as rejected:
         return Dialect(member=member, format="binary", problem=rejected.message)
@@ -78,7 +80,7 @@ def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: 
 
 
 def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding in ("utf-16", "utf-32") else "strict")
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
         for chunk in chunks:
             yield decoder.decode(chunk).encode("utf-8")
@@ -94,12 +96,28 @@ def _typed(path: Path, dialect: Dialect) -> pl.LazyFrame:
     if dialect.format == "parquet":
         return pl.scan_parquet(path, glob=False)
     if dialect.format == "arrow":
-        return pl.scan_ipc(path)
+        return pl.scan_ipc(path, glob=False)
     if dialect.format == "json":
         return pl.read_json(path, infer_schema_length=None).lazy()
     if dialect.format == "excel":
-        return pl.read_excel(path, sheet_name=dialect.sheet, raise_if_empty=False).lazy() if dialect.sheet else pl.read_excel(path, raise_if_empty=False).lazy()
+        sheet = {"sheet_name": dialect.sheet} if dialect.sheet else {}
+        return _workbook(path, sheet)
     raise FileRejected(f"there is no reader for {dialect.format} files")
+
+
+def _workbook(path: Path, sheet: dict[str, str]) -> pl.LazyFrame:
+    """A sheet with its types; a column in which typing would lose a cell is text."""
+    options: dict[str, Any] = {**sheet, "drop_empty_rows": False, "drop_empty_cols": False, "raise_if_empty": False}
+    try:
+        typed = pl.read_excel(path, **options, infer_schema_length=None)
+        text = pl.read_excel(path, **options, read_options={"dtypes": "string"})
+    except pl.exceptions.PolarsError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the workbook reader has errors of its own
+        raise ValueError(_brief(error)) from None
+    lossy = [name for name in typed.columns if name in text.columns and typed[name].null_count() > text[name].null_count()]
+    kept: pl.DataFrame = typed.with_columns(text.select(lossy))
+    return kept.lazy()
 
 
 def _numbered(frame: pl.LazyFrame) -> Parsed:
@@ -128,12 +146,12 @@ def _ndjson(path: Path, spool: Path) -> Parsed:
     bad = pl.DataFrame(rejects, schema=REJECTS, orient="row")
     if not numbers:
         return Parsed(pl.LazyFrame(schema={ROW: pl.Int64(), RESCUED: pl.String()}), bad, records)
-    parsed = _numbered(pl.scan_ndjson(clean, infer_schema_length=None))
+    parsed = _numbered(pl.scan_ndjson(clean.read_bytes() if _is_pattern(clean) else clean, infer_schema_length=None))
     if bad.height:  # row n of the clean file is line numbers[n - 1] of the original
-        places = pl.LazyFrame({"_place": pl.Series(numbers, dtype=pl.Int64)}).with_row_index("_n", offset=1)
+        places = pl.LazyFrame({"#place": pl.Series(numbers, dtype=pl.Int64)}).with_row_index("#n", offset=1)
         names = parsed.frame.collect_schema().names()
-        frame = parsed.frame.join(places.with_columns(pl.col("_n").cast(pl.Int64)), left_on=ROW, right_on="_n", maintain_order="left")
-        parsed = Parsed(frame.with_columns(pl.col("_place").alias(ROW)).select(names), bad, records)
+        frame = parsed.frame.join(places.with_columns(pl.col("#n").cast(pl.Int64)), left_on=ROW, right_on="#n", maintain_order="left")
+        parsed = Parsed(frame.with_columns(pl.col("#place").alias(ROW)).select(names), bad, records)
     return Parsed(parsed.frame, bad, records)
 
 
@@ -141,10 +159,28 @@ def _not_an_object(line: bytes) -> str | None:
     if not line.strip():
         return "the line is blank"
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+        if b"\\u" in line:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         return f"not JSON: {str(error)[:120]}"
     return None if isinstance(value, dict) else f"a JSON {type(value).__name__} where an object was expected"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def _is_pattern(path: Path) -> bool:
+    """Whether Polars would take the path for a pattern; its NDJSON reader cannot be told not to."""
+    return any(sign in str(path) for sign in "*?[")
 
 
 def _brief(error: Exception) -> str:

@@ -50,6 +50,8 @@ def members(path: Path, compression: Compression | None, name: str) -> list[tupl
         return [(None, bare_name(name) if compression else name)]
     with _rejecting(name), zipfile.ZipFile(path) as archive:
         inside = [info for info in archive.infolist() if not info.is_dir() and not _is_litter(info.filename)]
+        if len({info.filename for info in inside}) < len(inside):
+            raise FileRejected(f"{name} holds two files of one name", "Pack it again with different names")
         if locked := [info.filename for info in inside if info.flag_bits & 0x1]:
             raise FileRejected(f"{name}: {locked[0]} inside is encrypted", "Land it unencrypted; the store can encrypt at rest")
     return [(info.filename, info.filename) for info in inside]
@@ -62,6 +64,9 @@ def unpack(path: Path, compression: Compression | None, member: str | None, name
             with zipfile.ZipFile(path) as archive, archive.open(member or "") as handle:
                 yield from _chunks(handle)
             return
+        if compression == "zst":
+            yield from _unzst(path, name)
+            return
         with _opened(path, compression) as handle:
             yield from _chunks(handle)
 
@@ -73,9 +78,23 @@ def _opened(path: Path, compression: Compression | None) -> IO[bytes]:
         return bz2.open(path)
     if compression == "xz":
         return lzma.open(path)
-    if compression == "zst":
-        return zstandard.open(path, "rb")  # type: ignore[no-any-return]
     return path.open("rb")
+
+
+def _unzst(path: Path, name: str) -> Iterator[bytes]:
+    """Every frame of a zstd file; one that ends early is damaged, which the library's own file object does not tell."""
+    with path.open("rb") as handle:
+        frame, fed = zstandard.ZstdDecompressor().decompressobj(), False
+        for chunk in _chunks(handle):
+            rest = chunk
+            while rest:
+                yield frame.decompress(rest)
+                fed = not frame.eof
+                rest = frame.unused_data if frame.eof else b""
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+        if fed:
+            raise FileRejected(f"{name} is damaged: it ends in the middle", "Send it again; the damaged bytes are kept in raw")
 
 
 def _chunks(handle: IO[bytes]) -> Iterator[bytes]:
