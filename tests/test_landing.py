@@ -118,7 +118,7 @@ def test_new_files_land_once_and_are_not_read_again(run: Run, folder: Path, read
     told: list[str] = []
     first = land(run, source(folder), told.append)
     assert first == Landed("test.files", new=["a.csv", "b.csv", "sub/c.csv"], bytes=24, version=0)
-    assert told == ["a.csv", "b.csv", "sub/c.csv"]
+    assert sorted(told) == ["a.csv", "b.csv", "sub/c.csv"]
     assert dict(reads) == dict.fromkeys(files, 1)
     reads.clear()
     assert land(run, source(folder)) == Landed("test.files", known=3, version=0)
