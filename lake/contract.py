@@ -108,10 +108,31 @@ def check_declaration(contract: type[Contract]) -> None:
     for column in contract.primary_key():
         if contract.columns()[column].nullable:
             raise DeclarationError(f"contract {name}: key column {column} is nullable", "A key is never null; drop nullable=True")
+    for column, spec in contract.columns().items():
+        if problem := _impossible(spec):
+            raise DeclarationError(f"contract {name}: no value of {column} can satisfy it: {problem}")
     try:
         gate(pl.Schema({column: spec.dtype for column, spec in contract.columns().items()}))
     except DTypeRefused as refused:
         raise DeclarationError(f"contract {name}: {refused.message}", "Choose another type in the contract") from None
+
+
+def _impossible(column: Any) -> str | None:
+    """Why no value can satisfy the column, or None."""
+    if getattr(column, "regex", None) is not None:
+        try:
+            pl.select(pl.lit("").str.contains(column.regex))
+        except pl.exceptions.PolarsError as error:
+            return " ".join(str(error).split())[:200]
+    shortest, longest = getattr(column, "min_length", None), getattr(column, "max_length", None)
+    if shortest is not None and longest is not None and shortest > longest:
+        return f"min_length {shortest} is above max_length {longest}"
+    if column.dtype.is_integer():
+        least, greatest = pl.select(column.dtype.min(), column.dtype.max().alias("max")).row(0)
+        low, high = getattr(column, "min", None), getattr(column, "max", None)
+        if (low is not None and low > greatest) or (high is not None and high < least):
+            return f"{column.dtype} holds {least} to {greatest}"
+    return None
 
 
 _derived: dict[tuple[type[Contract], tuple[str, ...], tuple[str, ...]], type[dy.Schema]] = {}

@@ -217,23 +217,28 @@ def _imported(settings: Settings, name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == name:
             return None
-        raise DeclarationError(
-            f"{name.replace('.', '/')}.py imports {error.name}, which is not installed", f"Install it: pip install {(error.name or '').split('.')[0]}"
-        ) from None
+        hint = f"Install it: pip install {(error.name or '').split('.')[0]}"
+        raise DeclarationError(f"{_blamed(settings, name, error)[0]} imports {error.name}, which is not installed", hint) from None
     except LakeError:
         raise
     except Exception as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
-        trace = error.__traceback__
-        where, line = f"{name.replace('.', '/')}.py", 0
-        while trace is not None:
-            file = Path(trace.tb_frame.f_code.co_filename)
-            if file.is_relative_to(settings.root / settings.flows):
-                where, line = str(file.relative_to(settings.root)), trace.tb_lineno
-            trace = trace.tb_next
-        if isinstance(error, SyntaxError) and error.filename:
-            where, line = os.path.relpath(error.filename, settings.root), error.lineno or line
+        where, line = _blamed(settings, name, error)
         told = " ".join(str(error).split())[:300]
         raise DeclarationError(f"{where} cannot be imported: {type(error).__name__}: {told}", f"See line {line}") from None
+
+
+def _blamed(settings: Settings, name: str, error: Exception) -> tuple[str, int]:
+    """The last file of the team's that an error passed through, and its line."""
+    where, line = f"{name.replace('.', '/')}.py", 0
+    trace = error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(settings.root / settings.flows):
+            where, line = str(file.relative_to(settings.root)), trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        where, line = os.path.relpath(error.filename, settings.root), error.lineno or line
+    return where, line
 
 
 def _instances(modules: Iterable[Any], kind: type) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake.errors import LakeError, NotFound, StoreRefused, StoreUnreachable, StoreUntrusted
+from lake.errors import DiskFull, LakeError, NotFound, StoreRefused, StoreUnreachable, StoreUntrusted
 from lake.settings import Settings
 from lake.store import Store
 
 _TRUST_LASTS = dt.timedelta(days=1)
+_ROOM = 64 << 20  # bytes the embedded store needs to take anything at all
 _SKEW_ALLOWED = dt.timedelta(minutes=5)
 
 
@@ -72,6 +74,8 @@ def ensure_trusted(store: Store, settings: Settings) -> None:
     if key in passed and now - passed[key] < _TRUST_LASTS:
         return
     for check in probe(store):
+        if not check.ok and store.embedded and shutil.disk_usage(settings.state).free < _ROOM:
+            raise DiskFull(f"the disk that holds {settings.state} is full", "Free some room, or set LAKE_HOME to another disk, and run again")
         if not check.ok:
             raise StoreUntrusted(f"{store.endpoint} is not safe to write to: {check.name}: {check.detail}", "`lake doctor` shows the whole probe")
     memory.parent.mkdir(parents=True, exist_ok=True)

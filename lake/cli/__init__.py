@@ -73,7 +73,7 @@ def run_command(arguments: list[str]) -> int:
         return 1
     except click.exceptions.Exit as done:
         return done.exit_code
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except (BrokenPipeError, SystemExit):  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

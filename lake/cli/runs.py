@@ -190,8 +190,13 @@ def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, fu
         flow = next(value for value in vars(module).values() if isinstance(value, LakeFlow))
     except (ModuleNotFoundError, StopIteration):
         flow = refresh_flow(pipeline)
-    with listening(teller):
-        state = flow(full=full, return_state=True)
+    try:
+        with listening(teller):
+            state = flow(full=full, return_state=True)
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):
+            raise
+        raise RunFailed("no Prefect answers at PREFECT_API_URL", "Start it, or unset PREFECT_API_URL and lake brings its own; nothing was run") from None
     if not state.is_completed():
         raise RunFailed(state.message or f"the flow ended {state.name}")
     return str(state.message)
