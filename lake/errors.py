@@ -106,7 +106,7 @@ class UnknownName(LakeError):
         elif names:
             hint = f"There is: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
         else:
-            hint = "There is none yet"
+            hint = "There is none yet; `lake run` makes the first" if kind == "table" else "There is none yet"
         return cls(f"no {kind} is called {name!r}", hint)
 
 
