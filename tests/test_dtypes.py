@@ -8,6 +8,7 @@ import json
 import math
 import re
 import tempfile
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ law = settings(max_examples=120, deadline=None, derandomize=True, database=None,
 
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # instants are compared as counts of microseconds
 ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]
-FIRST, LAST = (int((moment - EPOCH).total_seconds()) for moment in (dt.datetime(1000, 1, 1), dt.datetime(9998, 1, 1)))  # noqa: DTZ001
 NANOSECONDS_OF = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 WHOLE = {
     pl.Int8: (-(2**7), 2**7 - 1), pl.Int16: (-(2**15), 2**15 - 1), pl.Int32: (-(2**31), 2**31 - 1), pl.Int64: (-(2**63), 2**63 - 1),
     pl.UInt8: (0, 2**8 - 1), pl.UInt16: (0, 2**16 - 1), pl.UInt32: (0, 2**32 - 1), pl.UInt64: (0, 2**64 - 1),
-    pl.Int128: (-(10**38) + 1, 10**38 - 1), pl.UInt128: (0, 2**128 - 1),
+    pl.Int128: (-(2**127), 2**127 - 1), pl.UInt128: (0, 2**128 - 1),
 }  # fmt: skip
+WIDEST = {"ns": 2**63 - 2, "us": 2**63 - 2, "ms": (2**63 - 1) // 1000}
+"""The count furthest from 1970 in each unit that is one of microseconds too, or of nanoseconds."""
 REPRESENTED = (pl.UInt64, pl.Int128, pl.Time, pl.Duration)
 UNSTORABLE = (pl.UInt128, pl.Object, pl.Unknown, pl.Map)
 
@@ -84,12 +86,12 @@ def raw(dtype: Any) -> Any:
     return pl.Int32() if dtype == pl.Date else dtype
 
 
-def values(dtype: Any, *, nested: bool = False) -> st.SearchStrategy[Any]:
+def values(dtype: Any) -> st.SearchStrategy[Any]:
     """Values of `dtype` as `raw(dtype)` spells them, null among them."""
-    return st.none() | _present(dtype, nested=nested)
+    return st.none() | _present(dtype)
 
 
-def _present(dtype: Any, *, nested: bool) -> st.SearchStrategy[Any]:
+def _present(dtype: Any) -> st.SearchStrategy[Any]:
     if dtype.base_type() in WHOLE:
         return st.integers(*WHOLE[dtype.base_type()])
     if dtype.is_float():
@@ -99,24 +101,33 @@ def _present(dtype: Any, *, nested: bool) -> st.SearchStrategy[Any]:
     if isinstance(dtype, pl.Enum):
         return st.sampled_from(dtype.categories.to_list())
     if isinstance(dtype, pl.Datetime):
-        unit = 1_000_000_000 // NANOSECONDS_OF[dtype.time_unit]
-        low, high = max(FIRST * unit, -(2**63) + 1), min(LAST * unit, 2**63 - 1)
-        return st.integers(low, high) | st.integers(low // unit + 1, high // unit).map(lambda seconds: seconds * unit)
+        return _counts(dtype.time_unit, 10**12 // NANOSECONDS_OF[dtype.time_unit])
     if isinstance(dtype, pl.Duration):
-        return st.integers(-(2**53), 2**53) | st.integers(-(2**40), 2**40).map(lambda n: n * 1000)
+        return _counts(dtype.time_unit, 1000)
     if isinstance(dtype, pl.Time):
-        return st.integers(0, 86_399).map(lambda seconds: seconds * 10**9) if nested else st.integers(0, 86_400 * 10**9 - 1)
+        return st.integers(0, 86_400 * 10**9 - 1)
     if isinstance(dtype, pl.List):
-        return st.lists(values(dtype.inner, nested=True), max_size=3)
+        return st.lists(values(dtype.inner), max_size=3)
     if isinstance(dtype, pl.Array):
-        return st.lists(values(dtype.inner, nested=True), min_size=dtype.size, max_size=dtype.size)
+        return st.lists(values(dtype.inner), min_size=dtype.size, max_size=dtype.size)
     if isinstance(dtype, pl.Struct):
-        return st.fixed_dictionaries({field.name: values(field.dtype, nested=True) for field in dtype.fields})
+        return st.fixed_dictionaries({field.name: values(field.dtype) for field in dtype.fields})
     plain = {
         pl.Boolean: st.booleans(), pl.String: st.text(max_size=80), pl.Categorical: st.text(max_size=3), pl.Binary: st.binary(max_size=8),
-        pl.Date: st.dates().map(lambda day: (day - EPOCH.date()).days), pl.Null: st.none(),
+        pl.Date: st.dates().map(lambda day: (day - EPOCH.date()).days) | st.integers(-(2**31) + 2, 2**31 - 2), pl.Null: st.none(),
     }  # fmt: skip
     return plain[dtype.base_type()]
+
+
+def _counts(unit: str, step: int) -> st.SearchStrategy[int]:
+    """Counts of a unit since 1970: of this age, whole steps, and as far as 64 bits reach."""
+    far = WIDEST[unit]
+    near = far // 10**5
+    return (
+        st.integers(-near, near)
+        | st.integers(-near // step, near // step).map(lambda n: n * step)
+        | st.integers(-far // step, far // step).map(lambda n: n * step)
+    )
 
 
 @st.composite
@@ -187,9 +198,10 @@ def inexact_counts(frame: pl.DataFrame, passage: Gate) -> dict[str, int]:
 
 
 def cut(schema: pl.Schema, data: dict[str, list[Any]]) -> dict[str, int]:
-    """How many values of each column are finer than a microsecond, counted in Python."""
-    fine = {name: dtype for name, dtype in schema.items() if getattr(dtype, "time_unit", None) == "ns"}
-    return {name: sum(value is not None and value % 1000 != 0 for value in data[name]) for name in fine}
+    """How many values of each column are finer than a microsecond or wider than Delta holds, counted in Python."""
+    lost: dict[str, Callable[[int], bool]] = {"ns": lambda n: n % 1000 != 0, "ms": lambda n: abs(n) > WIDEST["ms"], "Int128": lambda n: abs(n) >= 10**38}
+    kinds = {name: "Int128" if dtype == pl.Int128 else getattr(dtype, "time_unit", None) for name, dtype in schema.items()}
+    return {name: sum(value is not None and lost[kind](value) for value in data[name]) for name, kind in kinds.items() if kind in lost}
 
 
 def storable(dtype: Any, *, represent: bool, nested: bool = False) -> bool:
@@ -211,11 +223,13 @@ def bound(text: Any, dtype: pl.DataType) -> Any:
     if dtype == pl.Date:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", text)
         return (dt.date.fromisoformat(text) - EPOCH.date()).days
-    return Decimal(repr(text)) if isinstance(dtype, pl.Decimal) else text
+    return float(text) if dtype.is_float() else text
 
 
-def check_statistics(stats: list[dict[str, Any]], written: pl.DataFrame) -> None:
-    """Fail unless the statistics of the only file are true of the rows written."""
+def check_statistics(folder: Path, written: pl.DataFrame) -> None:
+    """Fail unless the statistics in the log of the table at `folder`, to their last digit, are true of the rows written."""
+    actions = [json.loads(action) for action in (folder / "_delta_log" / f"{0:020d}.json").read_text("utf-8").splitlines()]
+    stats = [json.loads(action["add"]["stats"], parse_float=Decimal) for action in actions if "add" in action]
     assert [written.height] == [file["numRecords"] for file in stats] or (not written.height and not stats)
     for file, (name, dtype) in itertools.product(stats, written.schema.items()):
         present = written[name].cast(raw(dtype)).drop_nulls().to_list() if not dtype.is_nested() else []
@@ -239,21 +253,19 @@ def test_a_table_is_refused_or_comes_back_equal(table: tuple[pl.Schema, dict[str
         assert not all(storable(dtype, represent=represent) for dtype in schema.values())
         return
     counted = inexact_counts(frame, passage)
-    assert cut(schema, data) == {
-        name: count for name, count in counted.items() if schema[name] != pl.Int128 and getattr(schema[name], "time_unit", None) != "ms"
-    }
+    assert cut(schema, data) == counted
     if any(counted.values()):
         return  # nothing is published then
     expected = {name: [meaning(value, dtype) for value in data[name]] for name, dtype in schema.items()}
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "table"
-        stats = create(frame, passage, folder)
+        create(frame, passage, folder)
         fields = json.loads(DeltaTable(folder).schema().to_json())["fields"]
         assert dict(passage.schema) == {field["name"]: polars_type(field["type"]) for field in fields}
         for reader, back in readings(folder).items():
             actual = {name: [told(value, dtype) for value in back[name].cast(raw(back.schema[name])).to_list()] for name, dtype in schema.items()}
             assert expected == actual, reader
-        check_statistics(stats, frame.select(passage.expressions))
+        check_statistics(folder, frame.select(passage.expressions))
 
 
 @law
@@ -289,7 +301,7 @@ def written(series: pl.Series, folder: Path, *, represent: bool = False) -> tupl
     passage = gate(frame.schema, represent=represent)
     assert not any(inexact_counts(frame, passage).values())
     stats = create(frame, passage, folder / "table")
-    check_statistics(stats, frame.select(passage.expressions))
+    check_statistics(folder / "table", frame.select(passage.expressions))
     return pl.scan_delta(folder / "table").collect(), stats[0]
 
 
@@ -332,6 +344,13 @@ def test_nanoseconds_that_would_be_cut_are_counted(dtype: pl.DataType) -> None:
     """Values finer than a microsecond, before and after 1970, are counted, so that nothing is published; whole microseconds are not."""
     frame = pl.DataFrame({"a": pl.Series([1, -1, 999, -1001, 1000, -1000, 0, None], dtype=pl.Int64).cast(dtype)})
     assert inexact_counts(frame, gate(frame.schema, represent=True)) == {"a": 4}
+
+
+@pytest.mark.parametrize("dtype", [pl.Datetime("ms"), pl.Datetime("ms", "Asia/Kathmandu"), pl.Duration("ms")], ids=str)
+def test_milliseconds_that_would_overflow_are_counted(dtype: pl.DataType) -> None:
+    """Values that are no 64-bit count of microseconds are counted; the furthest that are one are not."""
+    frame = pl.DataFrame({"a": pl.Series([2**62, -(2**62), WIDEST["ms"] + 1, WIDEST["ms"], -WIDEST["ms"], None], dtype=pl.Int64).cast(dtype)})
+    assert inexact_counts(frame, gate(frame.schema, represent=True)) == {"a": 3}
 
 
 def test_integers_of_more_than_38_digits_are_counted() -> None:
@@ -407,6 +426,27 @@ def test_another_representation_is_chosen_only_when_asked_for(
     assert {"a": f"{dtype} as {target}"} == gate(schema, represent=True).conversions
     back, _ = written(pl.Series(raw_values, dtype=raw(dtype)).cast(dtype), tmp_path, represent=True)
     assert (target, expected) == (back.schema["a"], back["a"].to_list())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "target"),
+    [
+        (pl.UInt8(), pl.Int16()),
+        (pl.UInt16(), pl.Int32()),
+        (pl.UInt32(), pl.Int64()),
+        (pl.Int8(), pl.Int8()),
+        (pl.Int16(), pl.Int16()),
+        (pl.Int32(), pl.Int32()),
+    ],
+    ids=str,
+)
+def test_a_whole_number_gets_the_narrowest_type_that_holds_it(dtype: Any, target: pl.DataType, tmp_path: Path) -> None:
+    """The least and the greatest value of each width come back, alone and in lists."""
+    data = [*WHOLE[dtype.base_type()], None]
+    back, _ = written(pl.Series(data, dtype=dtype), tmp_path / "alone")
+    assert (target, data) == (back.schema["a"], back["a"].to_list())
+    back, _ = written(pl.Series([data], dtype=pl.List(dtype)), tmp_path / "listed")
+    assert (pl.List(target), [data]) == (back.schema["a"], back["a"].to_list())
 
 
 MOMENT = dt.datetime(1969, 12, 31, 23, 59, 59, 999_001, tzinfo=dt.UTC)
