@@ -60,7 +60,11 @@ def row_hash(columns: Iterable[str]) -> pl.Expr:
 
 def content_sums(columns: Iterable[str], prefix: str = "content") -> list[pl.Expr]:
     """Aggregations that `read_sums` turns into a Content."""
-    hashed = row_hash(columns)
+    return hash_sums(row_hash(columns), prefix)
+
+
+def hash_sums(hashed: pl.Expr, prefix: str = "content") -> list[pl.Expr]:
+    """The same over row hashes that are there already."""
     return [
         pl.len().cast(pl.Int64).alias(f"{prefix}_rows"),
         (hashed & _LOW).sum().alias(f"{prefix}_low"),

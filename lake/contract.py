@@ -7,6 +7,7 @@ rejected rows with their original values and the rules they broke, and no silent
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from functools import partial
@@ -133,6 +134,14 @@ def _impossible(column: Any) -> str | None:
         if (low is not None and low > greatest) or (high is not None and high < least):
             return f"{column.dtype} holds {least} to {greatest}"
     return None
+
+
+@functools.cache
+def ending(contract: type[Contract], columns: tuple[str, ...]) -> type[Contract]:
+    """What the contract asks of a row that only says that its key is gone: the key, and whatever orders it."""
+    known = contract.columns()
+    spoken: dict[str, Any] = {name: known[name] if known[name].primary_key else known[name].with_nullable(True) for name in dict.fromkeys(columns)}
+    return type(f"{contract.__name__}Ending", (Contract,), spoken)
 
 
 _derived: dict[tuple[type[Contract], tuple[str, ...], tuple[str, ...]], type[dy.Schema]] = {}

@@ -6,7 +6,7 @@ import json
 import re
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from lake.log import Action, TableLog
 from lake.store import Store
 
 _CHECKPOINT_EVERY = 20
+_COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types whose bounds the log spells without rounding (texts rounded outwards)
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,17 @@ class DataFile:
     rows: int
     stats: str
 
-    def added(self) -> Action:
-        """The action that adds it."""
+    def added(self, *, moves: bool = True) -> Action:
+        """The action that adds it. `moves` says whether rows come with it, or only lie elsewhere from now on."""
         return {
-            "add": {"path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": True, "stats": self.stats}
+            "add": {"path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": moves, "stats": self.stats}
         }
 
-    def removed(self) -> Action:
+    def removed(self, *, moves: bool = True) -> Action:
         """The action that takes it out of the newest version; older versions keep it."""
         return {
             "remove": {
-                "path": quote(self.path), "deletionTimestamp": _now(), "dataChange": True,
+                "path": quote(self.path), "deletionTimestamp": _now(), "dataChange": moves,
                 "extendedFileMetadata": True, "partitionValues": {}, "size": self.size,
             }
         }  # fmt: skip
@@ -57,6 +58,7 @@ class Snapshot:
     schema: pl.Schema
     metadata: dict[str, dict[str, Any]]
     files: tuple[DataFile, ...]
+    bounds: pl.DataFrame = field(default_factory=pl.DataFrame, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -66,6 +68,18 @@ class Snapshot:
     def scan(self, files: tuple[DataFile, ...] | None = None) -> pl.LazyFrame:
         """All rows of this version, or those in `files` of it, lazily; columns that older files lack are null."""
         return scan_files(self.store, self.path, self.schema, self.files if files is None else files)
+
+    def overlapping(self, wanted: dict[str, tuple[Any, Any]]) -> tuple[DataFile, ...]:
+        """The files that may hold rows with each column between its two bounds, by the statistics in the log."""
+        may = pl.lit(True)
+        for column, (low, high) in wanted.items():
+            least, greatest = f"min.{column}", f"max.{column}"
+            if low is None or self.schema.get(column) not in _COMPARED or not {least, greatest} <= set(self.bounds.columns):
+                continue
+            inside = (pl.col(least) <= pl.lit(high)) & (pl.col(greatest) >= pl.lit(low))
+            may &= inside.fill_null(True)
+        keep = set(self.bounds.filter(may)["path"]) if self.bounds.width else None
+        return self.files if keep is None else tuple(file for file in self.files if file.path in keep)
 
 
 def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...], *, place: str | None = None) -> pl.LazyFrame:
@@ -93,19 +107,20 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
         DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]}))
         for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True)
     )
-    return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files)
+    bounds = actions.select(pl.col("path"), pl.col("^(min|max)\\..*$"))
+    return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files, bounds)
 
 
-def added_between(log: TableLog, start: int, end: int) -> tuple[DataFile, ...]:
-    """The data files that versions after `start` up to `end` added with new rows. Reads those commits and nothing else."""
-    files = []
-    for version in range(start + 1, end + 1):
-        for action in log.commit_at(version):
-            add = action.get("add")
-            if add and add["dataChange"]:
-                stats = json.loads(add.get("stats") or "{}")
-                files.append(DataFile(_unquote(add["path"]), add["size"], stats.get("numRecords", 0), add.get("stats") or ""))
-    return tuple(files)
+def file_of(add: dict[str, Any]) -> DataFile:
+    """The data file an add action of the log names."""
+    stats = add.get("stats") or ""
+    return DataFile(_unquote(add["path"]), add["size"], json.loads(stats or "{}").get("numRecords", 0), stats)
+
+
+def schema_of(document: dict[str, Any]) -> tuple[pl.Schema, dict[str, dict[str, Any]]]:
+    """The Polars schema that a schema document describes, and what it says of each column beside the type."""
+    columns = document["columns"]
+    return pl.Schema({column["name"]: polars_type(column["type"]) for column in columns}), {c["name"]: dict(c.get("metadata", {})) for c in columns}
 
 
 def creation(name: str, description: str, schema: pl.Schema, metadata: dict[str, dict[str, Any]], *, table_id: str | None = None) -> list[Action]:

@@ -15,7 +15,9 @@ from lake.contract import document
 from lake.errors import DeclarationError
 from lake.table import Table
 
-Write = Literal["append", "merge", "replace"]
+Write = Literal["append", "merge", "scd2", "replace", "by_key"]
+VALIDITY = ("valid_from", "valid_to", "is_current")
+"""The columns of a table with history: a version holds from `valid_from` until just before `valid_to`; the last has none and is current."""
 Transform = Callable[..., pl.LazyFrame]
 
 
@@ -27,9 +29,11 @@ class Changes:
 
 
 def changes(table: Table) -> Changes:
-    """Read `table` as changes: the rows added since the version this hop last consumed, each exactly once."""
-    if table.layer != "bronze":
-        raise DeclarationError(f"changes({table.name}): only bronze tables are append-only", "Read it as a snapshot: pass the table itself")
+    """Read `table` as changes: the rows that came in since the version this hop last consumed, each exactly once.
+
+    Of a table whose rows change, each changed row is read as it is at the end of the range. For a hop that writes `by_key`, the
+    changes decide which groups are recomputed, and the hop is given all rows of those groups.
+    """
     return Changes(table)
 
 
@@ -44,6 +48,8 @@ class Hop:
     counts: str | None = None
     filters: str | None = None
     expands: str | None = None
+    by: tuple[str, ...] = ()
+    deletes: str | None = None
 
     def __call__(self, *args: pl.LazyFrame, **kwargs: pl.LazyFrame) -> pl.LazyFrame:
         """The team's function, untouched."""
@@ -68,21 +74,48 @@ class Hop:
     def fingerprint(self) -> str:
         """Changes whenever the hop's code, or the contract it fills, may produce other rows."""
         promise = document(self.table.contract) if self.table.contract else None
-        return fingerprint(self.function, self.write, promise, self.table.sequence, self.counts, self.filters, self.expands)
+        followed = sorted(name for name, source in self.inputs.items() if isinstance(source, Changes))
+        how = (self.write, followed, promise, self.table.sequence, self.counts, self.filters, self.expands, self.by, self.deletes)
+        return fingerprint(self.function, *how)
+
+    def reads(self, parameter: str) -> Table:
+        """The table that the parameter is given."""
+        source = self.inputs[parameter]
+        return source.table if isinstance(source, Changes) else source
+
+    def follows(self, parameter: str) -> bool:
+        """Whether the parameter is given changes rather than a snapshot."""
+        return isinstance(self.inputs[parameter], Changes)
 
     def upstream(self) -> list[str]:
         """The names of the tables it reads."""
-        return [source.table.name if isinstance(source, Changes) else source.name for source in self.inputs.values()]
+        return [self.reads(parameter).name for parameter in self.inputs]
 
 
 def hop(
-    table: Table, *, write: Write = "replace", counts: str | None = None, filters: str | None = None, expands: str | None = None, **inputs: Table | Changes
+    table: Table,
+    *,
+    write: Write = "replace",
+    counts: str | None = None,
+    filters: str | None = None,
+    expands: str | None = None,
+    by: tuple[str, ...] = (),
+    deletes: str | None = None,
+    **inputs: Table | Changes,
 ) -> Callable[[Transform], Hop]:
     """Declare the decorated function as the hop that fills `table`; each other keyword names a parameter and what it reads.
 
+    `write` says what becomes of the rows that come out: `append` adds them; `merge` upserts them by the contract's key, the last
+    by the table's sequence winning; `scd2` keeps each as a version of its key, valid from its `valid_from` until the next one;
+    `replace` makes them the whole table; `by_key` recomputes the groups whose input rows changed. Groups are told apart by the
+    columns `by` (the key, if not said), which the output and every input read as changes must have; each group's output may
+    depend on that group's rows alone.
+
     Every row read must come out exactly once, unless the hop says otherwise: `counts` names the output column that holds how
     many input rows each output row sums up (an aggregation); `filters` and `expands` say in words why rows are left out or
-    multiplied. The ledger holds the hop to it. Raises DeclarationError where the function and the declaration do not fit.
+    multiplied. The ledger holds the hop to it. `deletes` names a Boolean column of the output, not of the contract: a row where
+    it is true deletes its key, unless a row that is later by sequence is there. Raises DeclarationError where the function and
+    the declaration do not fit.
     """
 
     def declare(function: Transform) -> Hop:
@@ -96,12 +129,40 @@ def hop(
         expected = list(inspect.signature(function).parameters)
         if sorted(expected) != sorted(inputs):
             raise DeclarationError(f"{where} takes ({', '.join(expected)}) but is declared with ({', '.join(inputs)})", "Use the same names")
-        if write == "merge" and not table.key:
-            raise DeclarationError(f"{where} merges into {table.name}, whose contract has no primary key", "Mark the key columns primary_key=True")
-        if sum(isinstance(source, Changes) for source in inputs.values()) > 1:
-            raise DeclarationError(f"{where} reads changes of more than one table", "Read one as changes and the others as snapshots")
+        _check_write(where, table, write, by, deletes, inputs)
         if counts is not None and (table.contract is None or counts not in table.contract.columns()):
             raise DeclarationError(f"{where}: counts={counts!r} is not a column of its contract")
-        return Hop(table, function, write, inputs, counts, filters, expands)
+        return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes)
 
     return declare
+
+
+def _check_write(where: str, table: Table, write: str, by: tuple[str, ...], deletes: str | None, inputs: dict[str, Table | Changes]) -> None:
+    """Raise DeclarationError where the table, the inputs or the options do not suit the way of writing."""
+    if write in ("merge", "scd2", "by_key") and not table.key:
+        raise DeclarationError(f"{where} writes {table.name} by key, and its contract has no primary key", "Mark the key columns primary_key=True")
+    followed = [name for name, source in inputs.items() if isinstance(source, Changes)]
+    if len(followed) > 1 and write != "by_key":
+        raise DeclarationError(f"{where} reads changes of more than one table", "Read one as changes and the others as snapshots")
+    if write == "by_key" and not followed:
+        raise DeclarationError(f"{where} recomputes groups, but reads no table as changes", "Say which changes decide: parameter=changes(table)")
+    if by and (write != "by_key" or not set(by) <= set(table.key)):
+        raise DeclarationError(f"{where}: by=({', '.join(by)}) must name key columns of {table.name}, and needs write='by_key'")
+    if deletes is not None and (write != "merge" or deletes in (table.contract.columns() if table.contract else ())):
+        raise DeclarationError(f"{where}: deletes={deletes!r} needs write='merge', and a column that the contract does not have")
+    if write == "scd2":
+        _check_history(where, table)
+
+
+def _check_history(where: str, table: Table) -> None:
+    columns = table.contract.columns() if table.contract else {}
+    start, end, current = (columns.get(name) for name in VALIDITY)
+    fits = (
+        start is not None and end is not None and current is not None and start.primary_key and end.nullable
+        and start.dtype == end.dtype and start.dtype.is_temporal() and current.dtype == pl.Boolean and len(table.key) > 1
+    )  # fmt: skip
+    if not fits:
+        raise DeclarationError(
+            f"{where} keeps history, and the contract of {table.name} lacks what that needs",
+            "Declare valid_from (a date or instant, part of the key), valid_to (the same type, nullable) and is_current (Bool)",
+        )

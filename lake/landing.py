@@ -17,8 +17,9 @@ import polars as pl
 import zstandard
 
 from lake.datafile import write_parts
-from lake.delta import DataFile, added_between, scan_files
+from lake.delta import DataFile, scan_files
 from lake.errors import CommitConflict, LakeError, NotFound, SourceError
+from lake.feed import added_between, bounds_of
 from lake.publish import Draft, publish
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine
@@ -100,9 +101,8 @@ def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFram
 
 
 def _may_hold(file: DataFile, source: str) -> bool:
-    stats = json.loads(file.stats or "{}")
-    low, high = (stats.get(bound, {}).get("source") for bound in ("minValues", "maxValues"))
-    return low is None or high is None or low <= source <= high
+    low, high = bounds_of(file, "source")
+    return low is None or high is None or str(low) <= source <= str(high)
 
 
 def _receipts(run: Run, source: str, version: int) -> _Seen:

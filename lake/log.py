@@ -19,6 +19,11 @@ Action = dict[str, Any]
 _ENGINE = "lake/0.1.0"
 
 
+def moves_rows(action: Action) -> bool:
+    """Whether an action of a commit puts rows in or takes rows out, rather than arranging files or saying something."""
+    return any(bool(action[kind].get("dataChange", True)) for kind in ("add", "remove") if kind in action)
+
+
 class TableLog:
     """The log under `path`/_delta_log. Commits never change, so those read once are remembered."""
 
@@ -65,6 +70,11 @@ class TableLog:
             if record is not None:
                 return version, record
         return None
+
+    def same_rows(self, one: int, other: int) -> bool:
+        """Whether the two versions hold the same rows: whatever lies between them only arranged files anew."""
+        low, high = sorted((one, other))
+        return not any(moves_rows(action) for version in range(low + 1, high + 1) for action in self.commit_at(version))
 
     def records(self) -> list[tuple[int, Record]]:
         """Every record still in the log, newest first."""

@@ -41,13 +41,25 @@ def rejected_rows(bad: pl.LazyFrame) -> pl.LazyFrame:
 def quarantine(run: Run, table: Table, parts: Path, rows: int, about: dict[str, Any], *, before: Record | None, everything: bool) -> dict[str, Any]:
     """Commit the rejected rows in `parts` under the batch of `about`, once. Returns what the main record says of it.
 
-    The quarantine becomes what the table's last record `before` published of it, plus these rows: whatever a run left there
-    that never published is taken out. With `everything` (a full recomputation) earlier rejects go too.
+    With `everything` (a full recomputation) earlier rejects go.
     """
-    path = quarantine_path_of(table.name)
+    published = int(before.quarantine["version"]) if before is not None and before.quarantine else -1
+    name = Table(f"bronze.quarantine.{table.name.replace('.', '_')}", owner=table.owner, description=f"Rows rejected on their way into {table.name}")
+    return set_aside(
+        run, name, quarantine_path_of(table.name), REJECTED, parts, rows, about | {"kind": "quarantine"}, published=published, everything=everything
+    )
+
+
+def set_aside(
+    run: Run, name: Table, path: str, schema: pl.Schema, parts: Path, rows: int, about: dict[str, Any], *, published: int, everything: bool
+) -> dict[str, Any]:
+    """Commit rows that belong beside a table's version, once, before that version. Returns what the main record says of them.
+
+    The table at `path` becomes what it was at version `published`, which the last main record named, plus these rows: whatever
+    a run left there that never published is taken out. With `everything` the earlier rows go too.
+    """
     log = run.log(path)
     base = log.version()
-    published = int(before.quarantine["version"]) if before is not None and before.quarantine else -1
     last = log.last_record(until=base) if base >= 0 else None
     if last is not None and base > published and last[1].batch == about["batch"]:
         return {"version": base, "rows": rows, "total": last[1].rows}  # this very batch, by a run that went no further
@@ -57,8 +69,6 @@ def quarantine(run: Run, table: Table, parts: Path, rows: int, about: dict[str, 
     restored = tuple(file for name, file in keep.items() if name not in live)
     if rows == 0 and not removed and not restored:
         return {"version": base, "rows": 0, "total": last[1].rows if last else 0}
-    name = Table(f"bronze.quarantine.{table.name.replace('.', '_')}", owner=table.owner, description=f"Rows rejected on their way into {table.name}")
-    said = about | {"kind": "quarantine", "table": path, "ledger": Ledger(read=rows, inserted=rows), "quarantine": None, "files": [], "rules": {}}
-    draft = Draft(name, path, base, REJECTED, parts=parts, removed=removed, restored=restored)
-    version, record = publish(run, draft, last[1] if last else None, said)
+    said = about | {"table": path, "ledger": Ledger(read=rows, inserted=rows), "quarantine": None, "tombstones": None, "files": [], "rules": {}}
+    version, record = publish(run, Draft(name, path, base, schema, parts=parts, removed=removed, restored=restored), last[1] if last else None, said)
     return {"version": version, "rows": rows, "total": record.rows}

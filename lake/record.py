@@ -23,9 +23,10 @@ class _Frozen(BaseModel):
 class Ledger(_Frozen):
     """Where every row went. All counts of rows; law 2 in numbers.
 
-    For a hop that passes rows on: read + expanded = inserted + updated + unchanged + superseded + duplicate + rejected + filtered.
+    For a hop that passes rows on: read + expanded = inserted + updated + unchanged + superseded + duplicate + tombstones + rejected + filtered.
     For one that aggregates: read + expanded = aggregated + filtered, and groups = inserted + updated + unchanged + rejected.
-    `groups` are the rows such a hop produced; None for one that passes rows on. `deleted` rows left the table because the recomputation no longer has them; they were not read.
+    `groups` are the rows such a hop produced; None for one that passes rows on. `tombstones` are rows read that only say that their key is deleted.
+    Not read, so outside the balance: `deleted` rows left the table, and `adjusted` ones had their validity changed by a row that was.
     """
 
     read: int = 0
@@ -35,17 +36,19 @@ class Ledger(_Frozen):
     unchanged: int = 0
     superseded: int = 0
     duplicate: int = 0
+    tombstones: int = 0
     rejected: int = 0
     filtered: int = 0
     aggregated: int = 0
     groups: int | None = None
     deleted: int = 0
+    adjusted: int = 0
 
     def check(self, who: str) -> None:
         """Raise LedgerOpen, naming `who`, unless every row is accounted for."""
         if negative := [name for name, count in self if count is not None and count < 0]:
             raise LedgerOpen(f"{who}: the ledger counts fewer than no rows under {', '.join(negative)}: {self.line()}")
-        written = self.inserted + self.updated + self.unchanged + self.superseded + self.duplicate + self.rejected
+        written = self.inserted + self.updated + self.unchanged + self.superseded + self.duplicate + self.tombstones + self.rejected
         if self.groups is None:
             self._balance(who, self.read + self.expanded, written + self.filtered + self.aggregated, "rows read", "rows accounted for")
         else:
@@ -102,6 +105,15 @@ class Code(_Frozen):
     polars: str = ""
 
 
+class Within(_Frozen):
+    """The part of a table that a backfill recomputed: rows whose `column` is at or after `start` and before `end`, by the code `fingerprint`."""
+
+    column: str
+    start: str | None = None
+    end: str | None = None
+    fingerprint: str
+
+
 class ContentHash(_Frozen):
     """The table's content as a number that does not depend on row order: a sum of row hashes, provenance left out."""
 
@@ -113,14 +125,15 @@ class Record(_Frozen):
     """One commit of one table, told whole."""
 
     format: int = FORMAT
-    kind: Literal["landing", "ingest", "hop", "quarantine"]
+    kind: Literal["landing", "ingest", "hop", "quarantine", "tombstones", "maintenance"]
     table: str
     batch: str
     at: dt.datetime
     run: RunInfo
     code: Code | None = None
     write: str = "append"
-    mode: Literal["full", "incremental"] = "incremental"
+    mode: Literal["full", "incremental", "range"] = "incremental"
+    within: Within | None = None
     reason: str = ""
     inputs: list[Input] = []
     files: list[ConsumedFile] = []
@@ -130,6 +143,7 @@ class Record(_Frozen):
     ledger: Ledger
     rules: dict[str, int] = {}
     quarantine: dict[str, Any] | None = Field(None, description="table, version and rows of the rejected rows of this batch.")
+    tombstones: dict[str, Any] | None = Field(None, description="version and rows of the tombstones of this table after the commit.")
     conversions: dict[str, str] = {}
     content: ContentHash | None = None
     rows: int

@@ -25,12 +25,18 @@ _YOUNG = 60.0  # seconds
 
 
 class Run:
-    """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk."""
+    """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk.
 
-    def __init__(self, settings: Settings, store: Store, info: RunInfo) -> None:
+    `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
+    at which this run reads tables that it does not fill itself.
+    """
+
+    def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None) -> None:
         self.settings = settings
         self.store = store
+        self.raw = raw or store
         self.info = info
+        self.pins: dict[str, int] = {}
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lake.contract import Contract, check_declaration
+from lake.contract import FILE, LANDED, ROW, Contract, check_declaration
 from lake.errors import DeclarationError
 
 LAYERS = ("bronze", "silver", "gold")
@@ -19,7 +20,8 @@ class Table:
 
     `name` is `layer.subject.table`. `sequence` names contract columns that say which of two rows with the same key is later;
     without it, the one from the file that landed last. `max_rejected` is the share of rows (0 to 1) that may break rules before
-    the whole hop stops. `sort` is the order of rows in new files: what readers filter on.
+    the whole hop stops. `sort` is the order of rows in new files: what readers filter on. `time` is the date or instant column
+    by which ranges of the table are backfilled.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Table:
     sequence: tuple[str, ...] = ()
     max_rejected: float = 0.1
     sort: tuple[str, ...] = ()
+    time: str | None = None
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -42,9 +45,11 @@ class Table:
                 raise DeclarationError(f"{self.name} has no contract", "Give it one; only bronze keeps what came as it came")
             return
         check_declaration(self.contract)
-        for column in (*self.sequence, *self.sort):
+        for column in (*self.sequence, *self.sort, *([self.time] if self.time else [])):
             if column not in self.contract.columns():
-                raise DeclarationError(f"{self.name}: {column!r} in sequence or sort is not a column of {self.contract.__name__}")
+                raise DeclarationError(f"{self.name}: {column!r} in sequence, sort or time is not a column of {self.contract.__name__}")
+        if self.time and not self.contract.columns()[self.time].dtype.is_temporal():
+            raise DeclarationError(f"{self.name}: time={self.time!r} is neither a date nor an instant")
 
     @property
     def layer(self) -> str:
@@ -68,6 +73,12 @@ class Table:
         return self.description or (doc.splitlines()[0] if doc else "")
 
 
+def ordering(table: Table, columns: Iterable[str]) -> list[str]:
+    """The columns that say which of two rows with one key is later, most telling first: the declared sequence, then the order of landing."""
+    present = set(columns)
+    return [*table.sequence, *(name for name in (LANDED, FILE, ROW) if name in present)]
+
+
 def path_of(name: str) -> str:
     """Where the table `name` is kept, relative to the environment's prefix."""
     return name.replace(".", "/")
@@ -76,3 +87,8 @@ def path_of(name: str) -> str:
 def quarantine_path_of(name: str) -> str:
     """Where the rows rejected on their way into `name` are kept."""
     return f"quarantine/{path_of(name)}"
+
+
+def tombstones_path_of(name: str) -> str:
+    """Where the deleted keys of the table `name` are kept, so that rows that come late stay deleted."""
+    return f"system/tombstones/{path_of(name)}"

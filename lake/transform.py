@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +11,30 @@ from typing import Any
 import polars as pl
 
 from lake.content import Content, content_sums, read_sums
-from lake.contract import FILE, LANDED, ROW, RULES, judge
-from lake.datafile import scan_parts, sink_parts
-from lake.delta import added_between, scan_files
+from lake.contract import FILE, LANDED, ROW, Contract, ending, judge
+from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
 from lake.dtypes import gate
-from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, StoreUnreachable, translated
-from lake.hop import Changes, Hop
+from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
+from lake.hop import Hop
 from lake.plan import Plan
 from lake.quarantine import rejected_rows
+from lake.record import Within
 from lake.run import Run
-from lake.table import path_of
+from lake.table import ordering, path_of
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows of the table that this batch speaks for: those not among its rows leave. By keys (`parts` of columns `on`), or by a condition."""
+
+    parts: Path | None = None
+    on: tuple[str, ...] = ()
+    where: pl.Expr | None = None
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What the pass left on local disk (`good`, `bad` parts) and what it counted on the way."""
+    """What the pass left on local disk (`good`, `bad` and, of rows that delete, `dead` parts) and what it counted on the way."""
 
     good: Path
     bad: Path
@@ -39,37 +49,55 @@ class Staged:
     content: Content
     conversions: dict[str, str]
     freshest: Any
+    dead: Path | None = None
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """The hop's output sorted by the contract, lazily."""
+
+    good: pl.LazyFrame
+    bad: pl.LazyFrame
+    dead: pl.LazyFrame | None
 
 
 def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     """Run the pass for `plan` in `folder`. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
     hop = plan.hop
-    frames = {name: _pinned(run, plan, name) for name in hop.inputs}
+    scope = _scope(plan, folder)
+    frames = {name: _pinned(run, plan, name, scope) for name in hop.inputs}
     out = _called(hop, frames)
     contract = hop.table.contract
     if contract is None:
         raise LakeError(f"{hop.table.name} has no contract")
     try:
+        out = _with_validity(hop, out)
         schema = out.collect_schema()
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise _failed(hop, error) from None
-    judged = judge(contract, out, who=f"hop {hop.function.__qualname__}")
+    judged = _sorted(plan, contract, out, schema)
     passage = gate(judged.good.collect_schema())
     good = judged.good.select(passage.expressions)
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     driver = frames[hop.driver]
-    traced = {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
-    rules = judged.bad.select(pl.col(RULES).alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
+    traced = plan.within is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
+    rules = judged.bad.select(pl.col("rules").alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
+    counted = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
     measures = [
         driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else [])),
-        out.select(pl.len().alias("n"), *_marks(traced), *([pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else [])),
+        (judged.good if plan.within else out).select(pl.len().alias("n"), *_marks(traced), *counted),
         judged.good.select(pl.len().alias("n"), *(count.alias(f"lost {name}") for name, count in passage.inexact.items())),
         good.select(content_sums(passage.schema)),
         rules,
+        judged.bad.select(pl.len()),
+        judged.dead.select(pl.len()) if judged.dead is not None else pl.LazyFrame({"len": [0]}),
     ]
-    sinks = [sink_parts(good.sort(order) if order else good, folder / "good"), sink_parts(rejected_rows(judged.bad), folder / "bad")]
+    sinks = [sink_parts(good.sort(order) if order else good, folder / "good"), sink_parts(judged.bad, folder / "bad")]
+    if judged.dead is not None:
+        sinks.append(sink_parts(judged.dead, folder / "dead"))
     try:
-        source, result, kept, content, broken = pl.collect_all([*sinks, *measures], engine="streaming")[2:]
+        source, result, kept, content, broken, refused, dead = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
     except pl.exceptions.PolarsError as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
@@ -77,12 +105,72 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     if lost := [name.removeprefix("lost ") for name, count in counts.items() if name.startswith("lost ") and count]:
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {', '.join(lost)} holds values Delta would cut", "Round them to microseconds in the hop")
     read, made = source.row(0, named=True), result.row(0, named=True)
+    came = made["n"] + dead.item() if plan.within else made["n"]
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
     by_rule = dict(sorted(broken.iter_rows()))
     return Staged(
-        folder / "good", folder / "bad", passage.schema, read["n"], made["n"], counts["n"], made["n"] - counts["n"], by_rule,
-        made.get("counted"), intact, read_sums(content.row(0, named=True)), passage.conversions, read.get("at"),
+        folder / "good", folder / "bad", passage.schema, read["n"], came, counts["n"], refused.item(), by_rule, made.get("counted"), intact,
+        read_sums(content.row(0, named=True)), passage.conversions, read.get("at"), folder / "dead" if judged.dead is not None else None, scope,
     )  # fmt: skip
+
+
+def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, schema: pl.Schema) -> _Sorted:
+    """The output judged. Rows that delete are judged by their key alone; in a backfill, rows outside the range are nobody's."""
+    hop, who = plan.hop, f"hop {plan.hop.function.__qualname__}"
+    if hop.deletes is None:
+        judged = judge(contract, out, who=who)
+        good, bad, dead = judged.good, rejected_rows(judged.bad), None
+    else:
+        if schema.get(hop.deletes) != pl.Boolean:
+            raise SchemaRefused(f"{who} returns no Boolean column {hop.deletes}, which says which rows delete", "Add it in the hop")
+        gone = pl.col(hop.deletes).fill_null(False)
+        ordered = ordering(hop.table, schema)
+        alive = judge(contract, out.filter(~gone).drop(hop.deletes), who=who)
+        ended = judge(ending(contract, (*hop.table.key, *hop.table.sequence)), out.filter(gone).select(*hop.table.key, *ordered), who=who)
+        typed = gate(ended.good.collect_schema())
+        good, bad = alive.good, pl.concat([rejected_rows(alive.bad), rejected_rows(ended.bad)])
+        dead = ended.good.select(typed.expressions)
+    if plan.within is None:
+        return _Sorted(good, bad, dead)
+    where = range_of(plan.within, contract)
+    return _Sorted(good.filter(where), bad.clear(), dead)
+
+
+def range_of(within: Within, contract: type[Contract]) -> pl.Expr:
+    """The condition on the table's rows that a backfilled range stands for. Raises UnknownName for bounds that are no dates."""
+    column = contract.columns()[within.column]
+    ends = {}
+    for name, text in (("start", within.start), ("end", within.end)):
+        if text is not None:
+            try:
+                ends[name] = _bound(text, column.dtype)
+            except ValueError:
+                raise UnknownName(f"{text!r} is neither a date nor an instant", "Write 2026-11-23 or 2026-11-23T08:00:00+01:00") from None
+    where = pl.lit(True)
+    if "start" in ends:
+        where &= pl.col(within.column) >= ends["start"]
+    if "end" in ends:
+        where &= pl.col(within.column) < ends["end"]
+    return where
+
+
+def _bound(text: str, dtype: pl.DataType) -> pl.Expr:
+    moment = dt.datetime.fromisoformat(text)
+    if dtype == pl.Date:
+        return pl.lit(moment.date())
+    if getattr(dtype, "time_zone", None):
+        return pl.lit(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).cast(dtype)
+    return pl.lit(moment.replace(tzinfo=None)).cast(dtype)
+
+
+def _with_validity(hop: Hop, out: pl.LazyFrame) -> pl.LazyFrame:
+    """For a table with history: the hop says when each version began; when it ended is worked out later, once its neighbours are known."""
+    if hop.write != "scd2" or hop.table.contract is None:
+        return out
+    if given := {"valid_to", "is_current"} & set(out.collect_schema()):
+        raise SchemaRefused(f"hop {hop.function.__qualname__} returns {', '.join(sorted(given))}, which lake works out", "Return valid_from alone")
+    ends = hop.table.contract.columns()["valid_to"].dtype
+    return out.with_columns(pl.lit(None, dtype=ends).alias("valid_to"), pl.lit(True).alias("is_current"))
 
 
 def scan_good(staged: Staged) -> pl.LazyFrame:
@@ -90,14 +178,48 @@ def scan_good(staged: Staged) -> pl.LazyFrame:
     return scan_parts(staged.good, staged.schema)
 
 
-def _pinned(run: Run, plan: Plan, name: str) -> pl.LazyFrame:
-    """An input at its planned version: the added rows of a range, or a snapshot."""
+def _scope(plan: Plan, folder: Path) -> Scope | None:
+    """What the batch speaks for: a range; the groups that changed; or, of an input whose rows change, the keys that did. None: its own rows."""
+    hop = plan.hop
+    if plan.within is not None and hop.table.contract is not None:
+        return Scope(where=range_of(plan.within, hop.table.contract))
+    if not plan.feeds:
+        return None
+    if hop.write == "by_key":
+        on = hop.by
+        for name, feed in plan.feeds.items():
+            if missing := [column for column in on if column not in feed.schema]:
+                raise SchemaRefused(f"{hop.reads(name).name} has no column {', '.join(missing)}, by which {hop.table.name} is recomputed", "Say by=(…)")
+        keys = pl.concat([feed.touched(list(on)) for feed in plan.feeds.values()], how="vertical_relaxed").unique()
+    else:
+        (feed,) = plan.feeds.values()
+        if feed.grows_only:
+            return None
+        on = tuple(hop.table.key)
+        keys = feed.touched(list(on)).unique()
+    write_parts(keys, folder / "scope")
+    return Scope(folder / "scope", on)
+
+
+def _pinned(run: Run, plan: Plan, name: str, scope: Scope | None) -> pl.LazyFrame:
+    """An input at its planned version: the rows that came in, all rows of the groups that changed, or a snapshot."""
     wanted = plan.inputs[name]
-    path = path_of(wanted.table)
-    snapshot = run.snapshot(path, wanted.end)
-    if isinstance(plan.hop.inputs[name], Changes) and wanted.start is not None:
-        return scan_files(run.store, path, snapshot.schema, added_between(run.log(path), wanted.start, wanted.end))
-    return snapshot.scan()
+    feed = plan.feeds.get(name)
+    if feed is None:
+        return run.snapshot(path_of(wanted.table), wanted.end).scan()
+    if plan.hop.write != "by_key" or scope is None or scope.parts is None:
+        return feed.fresh(plan.hop.reads(name).key)
+    groups = pl.read_parquet(parts_in(scope.parts), glob=False) if parts_in(scope.parts) else pl.DataFrame(schema={n: feed.schema[n] for n in scope.on})
+    return narrowed(run.snapshot(path_of(wanted.table), wanted.end).scan(), groups, list(scope.on))
+
+
+def narrowed(frame: pl.LazyFrame, keys: pl.DataFrame, on: list[str]) -> pl.LazyFrame:
+    """The rows of `frame` whose columns `on` are among `keys`, nulls equal; row groups outside the keys' bounds are not read."""
+    for name in on:
+        least, greatest = keys[name].min(), keys[name].max()
+        if keys[name].null_count() == 0 and least is not None:
+            frame = frame.filter(pl.col(name).is_between(pl.lit(least, dtype=keys.schema[name]), pl.lit(greatest, dtype=keys.schema[name])))
+    return frame.join(keys.lazy(), on=on, how="semi", nulls_equal=True)
 
 
 def _marks(traced: bool) -> list[pl.Expr]:

@@ -358,7 +358,11 @@ def test_declarations_that_cannot_work_are_refused_at_once() -> None:
         (lambda: hop(orders, write="upsert", raw=changes(bronze_orders))(clean), "upsert"),  # type: ignore[arg-type]
         (lambda: hop(orders, write="merge", row=changes(bronze_orders))(clean), r"takes \(raw\) but is declared with \(row\)"),
         (lambda: hop(orders)(clean), "reads no table"),
-        (lambda: changes(orders), "only bronze"),
+        (lambda: hop(orders, write="by_key", raw=orders)(clean), "reads no table as changes"),
+        (lambda: hop(orders, write="merge", by=("order",), raw=changes(bronze_orders))(clean), "needs write='by_key'"),
+        (lambda: hop(orders, write="append", deletes="gone", raw=changes(bronze_orders))(clean), "needs write='merge'"),
+        (lambda: hop(orders, write="scd2", raw=changes(bronze_orders))(clean), "keeps history"),
+        (lambda: Table("silver.shop.x", tiny.Order, time="amount"), "neither a date nor an instant"),
         (lambda: Source(orders, "x"), "lands into bronze"),
     ):
         with pytest.raises(DeclarationError, match=text):

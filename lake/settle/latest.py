@@ -1,0 +1,91 @@
+"""One row a key: of several rows of a batch with the same key, the one that is later stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lake.content import row_hash
+from lake.datafile import scan_parts, write_parts
+from lake.errors import ContractBroken
+from lake.table import Table, ordering
+from lake.transform import Staged, scan_good
+
+_DEAD, _NEW, _LAST = "#dead", "#new", "#last"
+ROWS_AT_ONCE = 2_000_000
+"""About so many wide rows are held in memory together."""
+
+
+@dataclass(frozen=True)
+class Winners:
+    """A batch with one row a key: `rows` to be in the table, `ended` keys (`ends` of them) that are to leave it; how many rows lost, to another or to an equal one.
+
+    `adjusted` counts rows that are in `rows` only because a neighbour of theirs changed; they were not read.
+    """
+
+    rows: Path
+    ended: Path | None = None
+    ends: int = 0
+    superseded: int = 0
+    duplicate: int = 0
+    adjusted: Path | None = None
+
+
+def slices(key: list[str], rows: int) -> Iterator[pl.Expr]:
+    """Conditions that cut rows into pieces of about ROWS_AT_ONCE by a hash of the key; one that holds for all when they are few."""
+    pieces = -(-max(rows, 1) // ROWS_AT_ONCE)
+    for piece in range(pieces):
+        yield pl.struct(key).hash(11) % pieces == piece if pieces > 1 else pl.lit(True)
+
+
+def comes_late(order: list[str], other: str) -> pl.Expr:
+    """Whether a row is earlier, by the columns `order`, than the row beside it whose columns are called `other` and a space before."""
+    late = pl.lit(False)
+    for name in reversed(order):
+        mine, theirs = pl.col(name), pl.col(f"{other} {name}")
+        late = (mine < theirs).fill_null(False) | (mine.is_null() & theirs.is_not_null()) | (mine.eq_missing(theirs) & late)
+    return late
+
+
+def latest(table: Table, staged: Staged, folder: Path) -> Winners:
+    """The last row of each key by the table's order. Keys are looked through narrow; whole rows only where a key repeats.
+
+    Raises ContractBroken where nothing says which row is later, or a hop that aggregates made a key twice.
+    """
+    if not table.key:
+        return Winners(staged.good)
+    rows = scan_good(staged)
+    if staged.dead is not None:
+        ends = pl.Schema({name: staged.schema[name] for name in (*table.key, *ordering(table, staged.schema))})
+        dead = scan_parts(staged.dead, ends).with_columns(pl.lit(True).alias(_DEAD))
+        rows = pl.concat([rows.with_columns(pl.lit(False).alias(_DEAD)), dead], how="diagonal")
+    repeated = rows.select(table.key).group_by(table.key).len().filter(pl.col("len") > 1).collect(engine="streaming")
+    if repeated.height == 0 and staged.dead is None:
+        return Winners(staged.good)
+    if repeated.height and table.layer == "gold":
+        first = ", ".join(f"{name}={value}" for name, value in repeated.select(table.key).row(0, named=True).items())
+        raise ContractBroken(f"{table.name}: {repeated.height:,} keys come out more than once, e.g. {first}", "Group by the whole key in the hop")
+    order = ordering(table, staged.schema)
+    if repeated.height and not order:
+        raise ContractBroken(f"{table.name}: {repeated.height:,} keys repeat and nothing says which row is later", "Declare sequence=(…) on the table")
+    columns = [*staged.schema, *([_DEAD] if staged.dead is not None else [])]
+    keys = repeated.lazy().select(table.key)
+    superseded = duplicate = 0
+    write_parts(rows.join(keys, on=table.key, how="anti").select(columns), folder / "chosen" / "single")
+    for number, piece in enumerate(slices(table.key, int(repeated["len"].sum()))) if repeated.height else ():
+        rivals = rows.filter(piece).join(keys.filter(piece), on=table.key, how="semi").with_columns(row_hash(staged.schema).alias(_NEW))
+        rivals = rivals.sort([*order, _NEW], nulls_last=False)
+        write_parts(rivals.group_by(table.key, maintain_order=True).last().select(columns), folder / "chosen" / f"{number}")
+        last = rivals.group_by(table.key).agg(pl.col(_NEW).last().alias(_LAST), pl.len().alias("n"), pl.col(_NEW).eq(pl.col(_NEW).last()).sum().alias("same"))
+        late, same = last.select((pl.col("n") - pl.col("same")).sum().alias("late"), (pl.col("same") - 1).sum()).collect(engine="streaming").row(0)
+        superseded, duplicate = superseded + int(late), duplicate + int(same)
+    if staged.dead is None:
+        return Winners(folder / "chosen", superseded=superseded, duplicate=duplicate)
+    chosen = scan_parts(folder / "chosen", pl.Schema({**staged.schema, _DEAD: pl.Boolean()}))
+    write_parts(chosen.filter(~pl.col(_DEAD)).drop(_DEAD), folder / "winners")
+    write_parts(chosen.filter(_DEAD).select(*table.key, *order), folder / "ended")
+    gone = int(chosen.select(pl.col(_DEAD).sum()).collect(engine="streaming").item() or 0)
+    return Winners(folder / "winners", folder / "ended", gone, superseded, duplicate)
