@@ -16,9 +16,9 @@ from lake.code import code_of
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW
 from lake.datafile import parts_in, scan_parts, write_parts
+from lake.delta import schema_of
 from lake.dtypes import gate
 from lake.errors import CommitConflict, DiskFull, DTypeRefused, FileRejected, LakeError, translated
-from lake.landing import LANDINGS, receipts_between
 from lake.outcome import Outcome
 from lake.publish import Draft, publish
 from lake.quarantine import REJECTED, quarantine
@@ -26,8 +26,10 @@ from lake.reading.delimited import Parsed
 from lake.reading.dialect import Dialect
 from lake.reading.records import read_member
 from lake.reading.unpack import Compression
+from lake.receipts import LANDINGS, receipts_between
 from lake.record import ConsumedFile, Input, Ledger, Record
 from lake.run import Run, backoff
+from lake.schemas import last_schema
 from lake.source import Source
 from lake.table import Table, path_of
 
@@ -81,7 +83,8 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
     with run.workspace(f"ingest-{table.name}") as folder:
         done = [item for i, receipt in enumerate(receipts.iter_rows(named=True)) for item in _ingest_file(run, receipt, folder / f"{i}")]
         read = time.perf_counter()
-        schema, done = _united(run, table, base, done)
+        known, metadata = _known_schema(run, before)
+        schema, done = _united(table, known, done)
         frame = _all_rows(done, schema)
         parts = folder / "all"
         write_parts(frame, parts)
@@ -102,9 +105,8 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         }  # fmt: skip
         about |= _quarantine(run, table, done, folder, about, before)
         about["seconds"] = {"plan": planned - started, "read": read - planned, "write": written - read, "commit": time.perf_counter() - written}
-        earlier_names = run.snapshot(path_of(table.name), base).metadata if base >= 0 else {}
-        renamed = {column: said["header"] for column, said in earlier_names.items() if "header" in said}
-        renamed |= {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in earlier_names}
+        renamed = {column: said["header"] for column, said in metadata.items() if "header" in said}
+        renamed |= {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
@@ -132,7 +134,7 @@ def _ingest_file(run: Run, receipt: dict[str, Any], folder: Path) -> list[_Inges
     folder.mkdir(parents=True)
     local = folder / "raw"
     with local.open("wb") as handle:
-        handle.writelines(run.store.stream(receipt["file"]))
+        handle.writelines(run.raw.stream(receipt["file"]))
     ours = receipt["file"].endswith(".zst") and receipt["packed"] is None and not receipt["name"].endswith(".zst")
     compression: Compression | None = "zst" if ours else receipt["packed"]
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
@@ -191,10 +193,19 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     return passage.schema, passage.conversions
 
 
-def _united(run: Run, table: Table, base: int, done: list[_Ingested]) -> tuple[pl.Schema, list[_Ingested]]:
+def _known_schema(run: Run, before: Record | None) -> tuple[pl.Schema, dict[str, dict[str, Any]]]:
+    """The table's schema as its last record names it: read from the registry, so that the table itself need not be opened."""
+    if before is None:
+        return pl.Schema(), {}
+    found = last_schema(run.store, before) or last_schema(run.store, before, run.log(path_of(before.table)).records())
+    if found is None:
+        raise LakeError(f"nothing is known of schema version {before.schema_version} of {before.table}", "system/schemas and the table's log were damaged")
+    return schema_of(found[2])
+
+
+def _united(table: Table, there: pl.Schema, done: list[_Ingested]) -> tuple[pl.Schema, list[_Ingested]]:
     """The table's columns with those the files add. A file whose column has another type than the table's is rejected whole."""
-    snapshot = run.snapshot(path_of(table.name), base) if base >= 0 else None
-    known: dict[str, pl.DataType] = {n: d for n, d in snapshot.schema.items() if n not in PROVENANCE and n != RESCUED} if snapshot else {}
+    known: dict[str, pl.DataType] = {n: d for n, d in there.items() if n not in PROVENANCE and n != RESCUED}
     fitting: list[_Ingested] = []
     for item in done:
         item = _respelled(item, known)

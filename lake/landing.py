@@ -7,42 +7,35 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import zstandard
 
+from lake.compact import compact
 from lake.datafile import write_parts
-from lake.delta import DataFile, scan_files
 from lake.errors import CommitConflict, LakeError, NotFound, SourceError
-from lake.feed import added_between, bounds_of
 from lake.publish import Draft, publish
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine
 from lake.reading.unpack import compression_of
+from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, Known, files_of, look_up, since
 from lake.record import Ledger, Record
 from lake.run import Run, backoff
 from lake.source import Candidate, Source, candidates
 from lake.table import Table
 
-LANDINGS = "system/landings"
-RECEIPTS = pl.Schema(
-    {
-        "source": pl.String(), "name": pl.String(), "status": pl.String(), "file": pl.String(), "sha256": pl.String(),
-        "size": pl.Int64(), "stored_size": pl.Int64(), "packed": pl.String(), "modified": pl.Datetime("us", "UTC"), "etag": pl.String(),
-        "landed_at": pl.Datetime("us", "UTC"), "dialects": pl.String(), "run": pl.String(),
-    }
-)  # fmt: skip
-"""A receipt: `status` is `landed`, or `duplicate` for a copy under another name; `file` is the raw object; `dialects` is JSON."""
 _TABLE = Table("bronze.system.landings", owner="lake", description="A receipt for each file that landed")
 _FILES_A_COMMIT, _BYTES_A_COMMIT = 256, 1 << 29
 _UPLOADS = 4
 _ATTEMPTS = 12
 _LONGEST_NAME = 200  # bytes
+_FOLD_EVERY = 16  # versions
+_MET = "#met"  # in a receipt that is not committed yet: whether its content was in raw before
 
 Progress = Callable[[str], None]
 
@@ -60,15 +53,6 @@ class Landed:
     version: int = -1
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """The latest receipts of a source, by file name and by content."""
-
-    by_name: dict[str, dict[str, Any]]
-    by_content: dict[str, str]
-    newest: dt.datetime | None
-
-
 def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Landed:
     """Land every file of `source` that is new or changed. A file that is there already is not read again.
 
@@ -78,48 +62,26 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     """
     outcome = Landed(source.name)
     log = run.log(LANDINGS)
-    seen = _receipts(run, source.name, log.version())
-    looked = seen.newest
-    offered = [candidate for candidate in candidates(source, run.store, run.settings.root) if not _is_known(candidate, seen, outcome)]
+    found = list(candidates(source, run.store, run.settings.root))
+    known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
+    offered = [candidate for candidate in found if not _is_known(candidate, known, outcome)]
     with run.workspace(f"land-{source.name}") as folder:
         for number, batch in enumerate(_batches(sorted(offered, key=_age))):
             part = folder / f"{number}"
             part.mkdir()
             receipts = list(_copy_all(run, source, batch, part, outcome, progress))
-            _commit(run, source.name, receipts, part, outcome, looked)
+            _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
+            if log.version() % _FOLD_EVERY == 0:
+                compact(run, LANDINGS, sort=LOOKED_UP_BY)
     outcome.version = log.version()
     outcome.new.sort()
     return outcome
 
 
-def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFrame:
-    """Receipts of files of `source` that landed in versions after `start` up to `end`, oldest first. Reads those commits alone."""
-    files = tuple(file for file in added_between(run.log(LANDINGS), start, end) if _may_hold(file, source))
-    frame = scan_files(run.store, LANDINGS, RECEIPTS, files)
-    return frame.filter(pl.col("source") == source, pl.col("status") == "landed").sort("landed_at").collect()
-
-
-def _may_hold(file: DataFile, source: str) -> bool:
-    low, high = bounds_of(file, "source")
-    return low is None or high is None or str(low) <= source <= str(high)
-
-
-def _receipts(run: Run, source: str, version: int) -> _Seen:
-    if version < 0:
-        return _Seen({}, {}, None)
-    frame = run.snapshot(LANDINGS, version).scan().filter(pl.col("source") == source)
-    rows = frame.select("name", "size", "modified", "etag", "sha256", "file", "landed_at").sort("landed_at").collect()
-    return _Seen(
-        {row["name"]: row for row in rows.iter_rows(named=True)},
-        dict(zip(rows["sha256"], rows["file"], strict=True)),
-        rows["landed_at"].max() if rows.height else None,  # type: ignore[arg-type]  # a datetime column's maximum
-    )
-
-
-def _is_known(candidate: Candidate, seen: _Seen, outcome: Landed) -> bool:
+def _is_known(candidate: Candidate, known: Known, outcome: Landed) -> bool:
     """Whether the latest receipt under this name has the same size and time (or entity tag): then it is not read."""
-    last = seen.by_name.get(candidate.name)
+    last = known.by_name.get(_text(candidate.name))
     if last is None or candidate.size != last["size"]:
         return False
     same = candidate.etag == last["etag"] if candidate.etag else candidate.modified is not None and candidate.modified == last["modified"]
@@ -182,18 +144,26 @@ def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[s
     dialects = examine(plain, compression, candidate.name, source.hints)
     stored, suffix = (plain, "") if compression or not _worth_packing(dialects) else (_pack(plain), ".zst")
     sha256 = digest.hexdigest()
-    name = candidate.name.encode("utf-8", "backslashreplace").decode("utf-8")  # a file system may hold names that are no text
-    path = f"raw/{source.name}/{sha256}/{_object_name(name)}{suffix}"
-    if run.store.head(path) is None:
+    name = _text(candidate.name)
+    folder = f"raw/{source.name}/{sha256}"
+    path = f"{folder}/{_object_name(name)}{suffix}"
+    there = {blob.path: blob.modified for blob in run.store.walk(folder)}
+    if path not in there or dt.datetime.now(dt.UTC) - there[path] > run.settings.grace / 2:  # one as old as that may be about to be tidied away
         run.store.upload(path, stored)
     receipt = {
         "source": source.name, "name": name, "status": "landed", "file": path, "sha256": sha256, "size": size,
         "stored_size": stored.stat().st_size, "packed": compression, "modified": candidate.modified, "etag": candidate.etag,
         "dialects": json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects]), "run": run.info.id,
+        _MET: bool(there),
     }  # fmt: skip
     for file in (plain, stored):
         file.unlink(missing_ok=True)
     return receipt
+
+
+def _text(name: str) -> str:
+    """A file's name as text: a file system may hold names that are none."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _object_name(name: str) -> str:
@@ -214,26 +184,30 @@ def _pack(plain: Path) -> Path:
     return packed
 
 
-def _commit(run: Run, source: str, receipts: Iterable[dict[str, Any]], folder: Path, outcome: Landed, looked: dt.datetime | None) -> None:
-    """Commit the receipts once. What another run landed since this one `looked` is left out: it may be newer than what was read here."""
-    receipts = list(receipts)
+def _commit(run: Run, source: str, receipts: list[dict[str, Any]], folder: Path, outcome: Landed, known: Known) -> None:
+    """Commit the receipts once. What another run landed since this one looked (`known`) is left out: it may be newer than what was read here."""
+    met = files_of(run, source, known.version, [receipt["sha256"] for receipt in receipts if receipt[_MET]])
+    looked = replace(known, by_content=met)
+    receipts = [{name: receipt[name] for name in receipt if name != _MET} for receipt in receipts]
     for attempt in range(_ATTEMPTS):
         log = run.log(LANDINGS)
         version = log.version()
-        fresh, duplicates = _fresh(receipts, _receipts(run, source, version), looked)
+        now = since(run, source, looked, version)
+        fresh, duplicates = _fresh(receipts, now, looked.newest)
         if not fresh and not duplicates:
             outcome.known += len(receipts)
             return
         last = log.last_record(until=version) if version >= 0 else None
         frame, newest = _stamped([*fresh, *duplicates], last[1] if last else None)
         parts = folder / f"receipts-{attempt}"
-        write_parts(frame.lazy(), parts)
+        write_parts(frame.lazy().sort(LOOKED_UP_BY), parts)
         ledger = Ledger(read=frame.height, inserted=frame.height)
         about = {"kind": "landing", "table": LANDINGS, "batch": f"{run.info.id}/{source}", "ledger": ledger, "last_landed": newest, "reason": source}
         try:
             publish(run, Draft(_TABLE, LANDINGS, version, RECEIPTS, parts=parts), last[1] if last else None, about)
         except CommitConflict:
             backoff(attempt)
+            receipts = [receipt for receipt in receipts if _is_safe(run, receipt, outcome)]
             continue
         outcome.new += [receipt["name"] for receipt in fresh]
         outcome.duplicates += [receipt["name"] for receipt in duplicates]
@@ -243,12 +217,21 @@ def _commit(run: Run, source: str, receipts: Iterable[dict[str, Any]], folder: P
     raise CommitConflict(f"receipts of {source} lost {_ATTEMPTS} races against other landings", "Run again; the files are already in raw")
 
 
-def _fresh(receipts: list[dict[str, Any]], seen: _Seen, looked: dt.datetime | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _is_safe(run: Run, receipt: dict[str, Any], outcome: Landed) -> bool:
+    """Whether the raw object is still there and too young to be tidied away. A run that slept for a day finds out here."""
+    blob = run.store.head(receipt["file"])
+    if blob is not None and dt.datetime.now(dt.UTC) - blob.modified <= run.settings.grace / 2:
+        return True
+    outcome.problems.append(f"{receipt['name']}: its copy was tidied away while this run slept. The next run takes it")
+    return False
+
+
+def _fresh(receipts: list[dict[str, Any]], known: Known, looked: dt.datetime | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Receipts of files not landed yet, and of copies of landed content under another name; the rest is known as it is."""
     fresh, duplicates = [], []
-    contents = dict(seen.by_content)
+    contents = dict(known.by_content)
     for receipt in receipts:
-        last = seen.by_name.get(receipt["name"])
+        last = known.by_name.get(receipt["name"])
         if last is not None and last["sha256"] == receipt["sha256"]:
             continue  # touched, or copied by a run that was faster
         if last is not None and (looked is None or last["landed_at"] > looked):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lake.catalog import Catalog
-from lake.landing import LANDINGS
+from lake.receipts import LANDINGS
 from lake.record import Record
 
 

@@ -94,7 +94,7 @@ class TableLog:
         If the answer is lost, the log is read: a commit there with this very content is this one. One request otherwise.
         """
         info = {
-            "timestamp": int(record.at.timestamp() * 1000), "operation": "WRITE" if version else "CREATE TABLE AS SELECT",
+            "timestamp": int(record.at.timestamp() * 1000), "operation": "OPTIMIZE" if record.kind == "maintenance" else "WRITE" if version else "CREATE TABLE AS SELECT",
             "operationParameters": {"mode": record.write}, "engineInfo": _ENGINE, "isBlindAppend": False, RECORD_KEY: record.to_json(),
         }  # fmt: skip
         body = "\n".join(json.dumps(action, separators=(",", ":")) for action in [{"commitInfo": info}, *actions]) + "\n"

@@ -22,7 +22,8 @@ import zstandard
 
 import lake.landing
 import lake.source
-from lake.landing import LANDINGS, Landed, land
+from lake.landing import Landed, land
+from lake.receipts import LANDINGS
 from lake.run import Run, begin_run
 from lake.settings import Settings
 from lake.source import Source

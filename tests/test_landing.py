@@ -30,8 +30,9 @@ import zstandard
 import lake.landing
 import lake.source
 from lake.errors import DeclarationError, SourceError
-from lake.landing import LANDINGS, RECEIPTS, Landed, land, receipts_between
+from lake.landing import Landed, land
 from lake.reading.dialect import Hints
+from lake.receipts import LANDINGS, RECEIPTS, receipts_between
 from lake.run import Run, begin_run
 from lake.settings import Settings
 from lake.source import Candidate, Source, candidates

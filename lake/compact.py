@@ -1,0 +1,78 @@
+"""Compaction: the same rows in fewer, larger files. A commit that says so moves no row: changes, releases and hashes do not see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+
+from lake.datafile import upload_parts, write_parts
+from lake.delta import DataFile, checkpoint_if_due, scan_files
+from lake.errors import CommitConflict, NotFound
+from lake.record import Ledger, Record
+from lake.run import Run
+
+_FANOUT = 8
+_LARGEST = 2_000_000  # rows; files of that size are left as they are
+_AT_ONCE = 4_000_000  # rows rewritten by one commit, about
+_SORTED_UP_TO = 1_000_000  # rows; more are kept in the order they are in
+
+
+def due(files: Iterable[DataFile]) -> tuple[DataFile, ...]:
+    """Files worth putting together: eight or more of about the same size. So each row is rewritten a few times in its life, not each time."""
+    tiers: dict[int, list[DataFile]] = {}
+    for file in files:
+        if file.rows < _LARGEST:
+            tier, size = 0, file.rows
+            while size >= _FANOUT:
+                tier, size = tier + 1, size // _FANOUT
+            tiers.setdefault(tier, []).append(file)
+    for tier in sorted(tiers):
+        if len(tiers[tier]) >= _FANOUT:
+            chosen: list[DataFile] = []
+            for file in (member for level in range(tier + 1) for member in tiers.get(level, [])):
+                if sum(member.rows for member in chosen) + file.rows <= _AT_ONCE:
+                    chosen.append(file)
+            return tuple(chosen)
+    return ()
+
+
+def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
+    """Put the small files of the table at `path` together, where that is due. Returns how many files went; 0 if another run was faster."""
+    log = run.log(path)
+    base = log.version()
+    last = log.last_record(until=base) if base >= 0 else None
+    if last is None:
+        return 0
+    try:
+        there = run.snapshot(path, base)
+    except NotFound:
+        return 0
+    files = due(there.files)
+    if len(files) < 2:  # noqa: PLR2004  # one file is as few as there can be
+        return 0
+    rows = scan_files(run.store, path, there.schema, files)
+    small = sum(file.rows for file in files) <= _SORTED_UP_TO
+    with run.workspace(f"compact-{path}") as folder:
+        write_parts(rows.sort(sort) if sort and small else rows, folder)
+        try:
+            rearrange(run, path, base, last[1], removed=files, parts=folder, why=f"{len(files)} small files put together")
+        except CommitConflict:
+            return 0
+    return len(files)
+
+
+def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[DataFile, ...] = (), parts: Path | None = None, why: str) -> int:
+    """Commit files in place of others, or nothing at all, as version base + 1. Everything the last record `before` said stays said."""
+    added = upload_parts(run.store, path, parts) if parts else []
+    actions = [file.added(moves=False) for file in added] + [file.removed(moves=False) for file in removed]
+    record = before.model_copy(
+        update={
+            "kind": "maintenance", "batch": f"{run.info.id}/{path}", "at": dt.datetime.now(dt.UTC), "run": run.info, "reason": why, "ledger": Ledger(),
+            "files": [], "rules": {}, "conversions": {}, "schema_document": None, "seconds": {}, "within": None,
+            "bytes": before.bytes + sum(f.size for f in added) - sum(f.size for f in removed), "data_files": before.data_files + len(added) - len(removed),
+        }
+    )  # fmt: skip
+    version = run.log(path).commit(base + 1, actions, record)
+    checkpoint_if_due(run.store, path, version)
+    return version

@@ -1,0 +1,91 @@
+"""Receipts: what is known of files that landed. Looked up by name or content without reading the whole history."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from lake.delta import DataFile, scan_files
+from lake.feed import added_between, bounds_of
+from lake.run import Run
+
+LANDINGS = "system/landings"
+RECEIPTS = pl.Schema(
+    {
+        "source": pl.String(), "name": pl.String(), "status": pl.String(), "file": pl.String(), "sha256": pl.String(),
+        "size": pl.Int64(), "stored_size": pl.Int64(), "packed": pl.String(), "modified": pl.Datetime("us", "UTC"), "etag": pl.String(),
+        "landed_at": pl.Datetime("us", "UTC"), "dialects": pl.String(), "run": pl.String(),
+    }
+)  # fmt: skip
+"""A receipt: `status` is `landed`, or `duplicate` for a copy under another name; `file` is the raw object; `dialects` is JSON."""
+LOOKED_UP_BY = ("source", "name")
+"""The order of receipts in files put together, so that a lookup skips most of them."""
+_KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The latest receipts of some files of a source as of a version of the landings: by name, and by content; and when the last file landed."""
+
+    version: int = -1
+    newest: dt.datetime | None = None
+    by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_content: dict[str, str] = field(default_factory=dict)
+
+
+def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
+    """What is known under `names`. Reads the files of receipts whose names lie between the first and the last of them, and no others."""
+    log = run.log(LANDINGS)
+    version = log.version()
+    wanted = sorted(set(names))
+    last = log.last_record(until=version) if version >= 0 else None
+    newest = last[1].last_landed if last else None
+    if version < 0 or not wanted:
+        return Known(version, newest)
+    between = pl.col("name").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1]))
+    found = _of(run, source, version, {"name": (wanted[0], wanted[-1])}).filter(between)
+    rows = found.join(pl.LazyFrame({"name": wanted}), on="name", how="semi").select(_KEPT).sort("landed_at").collect(engine="streaming")
+    return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)})
+
+
+def files_of(run: Run, source: str, version: int, contents: Iterable[str]) -> dict[str, str]:
+    """The raw object of each of the `contents` (sha256) that has a receipt at `version`. Reads two columns of the source's receipts."""
+    wanted = sorted(set(contents))
+    if version < 0 or not wanted:
+        return {}
+    found = _of(run, source, version, {}).filter(pl.col("sha256").is_in(wanted)).sort("landed_at").select("sha256", "file").collect(engine="streaming")
+    return dict(found.iter_rows())
+
+
+def since(run: Run, source: str, known: Known, upto: int) -> Known:
+    """`known` with the receipts that came until version `upto`. Reads those commits alone."""
+    rows = _between(run, source, known.version, upto).select(_KEPT).sort("landed_at").collect().rows(named=True)
+    by_name, by_content = dict(known.by_name), dict(known.by_content)
+    for row in rows:
+        by_name[row["name"]] = row
+        by_content[row["sha256"]] = row["file"]
+    return Known(upto, known.newest, by_name, by_content)
+
+
+def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFrame:
+    """Receipts of files of `source` that landed in versions after `start` up to `end`, oldest first. Reads those commits alone."""
+    return _between(run, source, start, end).filter(pl.col("status") == "landed").sort("landed_at").collect()
+
+
+def _of(run: Run, source: str, version: int, bounds: dict[str, tuple[Any, Any]]) -> pl.LazyFrame:
+    there = run.snapshot(LANDINGS, version)
+    return there.scan(there.overlapping({"source": (source, source), **bounds})).filter(pl.col("source") == source)
+
+
+def _between(run: Run, source: str, start: int, end: int) -> pl.LazyFrame:
+    files = tuple(file for file in added_between(run.log(LANDINGS), start, end) if _may_hold(file, source))
+    return scan_files(run.store, LANDINGS, RECEIPTS, files).filter(pl.col("source") == source)
+
+
+def _may_hold(file: DataFile, source: str) -> bool:
+    low, high = bounds_of(file, "source")
+    return low is None or high is None or str(low) <= source <= str(high)
