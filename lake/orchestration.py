@@ -81,6 +81,7 @@ def refresh_flow(pipeline: Pipeline, *, retries: int = len(_RETRY_AFTER)) -> Lak
         trigger = "deployment" if flow_run and flow_run.deployment_id else os.environ.get("LAKE_TRIGGER", "prefect")
         report = Report()
         with begin_run(settings, pipeline.name, trigger, prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
+            pipeline.prepare(run)
             futures: dict[str, PrefectFuture[Any]] = {}
             for step in pipeline.steps:
                 work = _task_of(run, step, report, full=full, retries=retries)
@@ -145,9 +146,7 @@ def _final_state(report: Report) -> State[Any]:
         report.raise_failures()
     except LakeError as error:
         return Failed(message=str(error))
-    number = report.release.number if report.release else None
-    said = f"release {number}" if report.released else f"nothing new; release {number} stands"
-    return Completed(message=said, data={"release": number, "released": report.released})
+    return Completed(message=report.verdict, data={"release": report.release.number if report.release else None, "released": report.released})
 
 
 def _tell(what: StepResult | tuple[str, LakeError]) -> None:

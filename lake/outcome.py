@@ -35,6 +35,11 @@ class Outcome:
         return cls._of(table, version, record, changed=False, reason=reason, ledger=Ledger(), seconds=0.0)
 
     @classmethod
+    def at(cls, table: str, version: int, last: tuple[int, Record] | None) -> Outcome:
+        """The table as another run left it at `version`."""
+        return cls.nothing(table, version, last[1] if last else None, "brought on by another run")
+
+    @classmethod
     def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
         content = record.content.value if record.content else None
         return cls(

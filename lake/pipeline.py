@@ -17,18 +17,21 @@ from typing import Any
 
 import polars as pl
 
-from lake.errors import DeclarationError, LakeError, RunFailed, UnknownName, translated
+from lake.errors import CommitConflict, DeclarationError, LakeError, RunFailed, UnknownName, translated
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
 from lake.landing import Landed, land
 from lake.outcome import Outcome
-from lake.release import Release, publish_release
+from lake.plan import Range
+from lake.release import Release, find_release, publish_release
 from lake.run import Run
 from lake.settings import Settings
 from lake.source import Source
+from lake.table import path_of
 
 _FILES = ("sources", "tables", "hops")
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,18 @@ class Report:
     released: bool = False
 
     @property
+    def verdict(self) -> str:
+        """How the run ended, in a few words: what it released, or why nothing."""
+        if self.release is None:
+            return "nothing to release"
+        if self.released:
+            return f"release {self.release.number}"
+        subjects = {outcome.table.split(".")[1] for result in self.results.values() for outcome in result.outcomes}
+        if held := [why for subject, why in self.release.held.items() if subject in subjects]:
+            return f"release {self.release.number} is held ({held[0]}); `lake release resume` lets runs release again"
+        return f"nothing new; release {self.release.number} stands"
+
+    @property
     def changed(self) -> bool:
         """Whether any table has a new version or any file landed."""
         return any(outcome.changed for result in self.results.values() for outcome in result.outcomes) or any(
@@ -112,9 +127,18 @@ class Pipeline:
             raise DeclarationError(f"{self.name}: the hops run in a circle: {' → '.join(cycle.args[1])}", "Break it") from None
         return tuple(Step(s.name, s.kind, s.work, tuple(up for up in s.after if up in steps)) for s in (steps[name] for name in order))
 
-    def run(self, run: Run, *, full: bool = False, told: Callable[[StepResult | tuple[str, LakeError]], None] = lambda _: None) -> Report:
+    def prepare(self, run: Run) -> None:
+        """Have the run read tables that other flows fill as they are released, so that it never builds on a run of theirs that may yet fail."""
+        last = find_release(run.store)
+        foreign = {table for hop in self.hops.values() for table in hop.upstream()} - {step.name for step in self.steps}
+        run.pins = {table: last.tables[table].version for table in foreign if table in last.tables} if last else {}
+
+    def run(
+        self, run: Run, *, full: bool = False, backfill: Range | None = None, told: Callable[[StepResult | tuple[str, LakeError]], None] = lambda _: None
+    ) -> Report:
         """Do every step, those that can at once, and release. A failed step stops what needs it and the release, nothing else."""
         report = Report()
+        self.prepare(run)
         waiting = {step.name: step for step in self.steps}
         with ThreadPoolExecutor(run.settings.threads) as pool:
             going: dict[Future[StepResult], str] = {}
@@ -123,7 +147,7 @@ class Pipeline:
                     report.skipped.append(name)
                     del waiting[name]
                 for name in [name for name, step in waiting.items() if set(step.after) <= report.results.keys()]:
-                    going[pool.submit(do_step, run, waiting.pop(name), full=full)] = name
+                    going[pool.submit(do_step, run, waiting.pop(name), full=full, backfill=backfill)] = name
                 for done in wait(going, return_when=FIRST_COMPLETED).done if going else ():
                     name = going.pop(done)
                     try:
@@ -140,19 +164,46 @@ class Pipeline:
         for name, result in report.results.items():
             if result.landed is not None and result.landed.problems:
                 report.failures[name] = LakeError("; ".join(result.landed.problems))
-        if not report.failures:
-            outcomes = [result.outcomes[-1] for result in report.results.values() if result.outcomes]
-            report.release, report.released = publish_release(run.store, run.info, outcomes)
+        if report.failures:
+            return
+        try:
+            outcomes = self._agreeing(run, {result.step: result.outcomes[-1] for result in report.results.values() if result.outcomes})
+            report.release, report.released = publish_release(run.store, run.info, outcomes.values())
+        except LakeError as error:
+            report.failures["release"] = error
+
+    def _agreeing(self, run: Run, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        """The outcomes brought to agree: each table at the very version that the tables made from it have read.
+
+        They disagree only where other runs of the same flow committed meanwhile. What is behind is brought on.
+        """
+        for _ in range(_ROUNDS):
+            behind = None
+            for step in (step for step in reversed(self.steps) if step.kind == "hop" and step.name in outcomes):
+                last = run.log(path_of(step.name)).last_record(until=outcomes[step.name].version)
+                for given in last[1].inputs if last else ():
+                    if given.table not in outcomes:
+                        continue
+                    at = outcomes[given.table].version
+                    if at < given.end:
+                        outcomes[given.table] = Outcome.at(given.table, given.end, run.log(path_of(given.table)).last_record(until=given.end))
+                    elif not run.log(path_of(given.table)).same_rows(given.end, at):
+                        behind = step
+            if behind is None:
+                return outcomes
+            for step in (step for step in self.steps if step.kind == "hop" and step.name in outcomes):
+                outcomes[step.name] = do_step(run, step).outcomes[-1]
+        raise CommitConflict(f"other runs of {self.name} kept moving its tables", "Run again; every table is committed")
 
 
-def do_step(run: Run, step: Step, *, full: bool = False) -> StepResult:
+def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None = None) -> StepResult:
     """Carry out one step of a pipeline. Safe to repeat: what is done already is found to be done."""
     started = time.perf_counter()
     landed: Landed | None = None
     outcomes: tuple[Outcome, ...] = ()
     try:
         if isinstance(step.work, Hop):
-            outcomes = (execute(run, step.work, full=full),)
+            outcomes = (execute(run, step.work, full=full, backfill=backfill),)
         elif step.kind == "land":
             landed = land(run, step.work)
         else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,7 +32,11 @@ class Pin(BaseModel):
 
 
 class Release(BaseModel):
-    """A manifest: its number, when and by which run it was made, and the pinned tables by name."""
+    """A manifest: its number, when and by which run it was made, and the pinned tables by name.
+
+    `restores` is the number of the release that it rolls back to. `held` names subjects that were rolled back and why: runs
+    bring their tables on, but release nothing of them until the hold is lifted.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +44,8 @@ class Release(BaseModel):
     at: dt.datetime
     run: RunInfo
     tables: dict[str, Pin]
+    restores: int | None = None
+    held: dict[str, str] = {}
 
 
 def numbers(store: Store) -> list[int]:
@@ -76,20 +83,75 @@ def find_release(store: Store, wanted: int | str | dt.date = "latest") -> Releas
 def publish_release(store: Store, info: RunInfo, outcomes: Iterable[Outcome]) -> tuple[Release, bool]:
     """Pin the tables of a successful run on top of the newest release. Returns the release in force, and whether it is new.
 
-    Nothing to pin that is not pinned already: no new release. Two runs at once both get theirs: the second builds on the first.
+    Nothing to pin that is not pinned already, or a hold on one of the subjects: no new release. Two runs at once both get
+    theirs: the second builds on the first.
     """
     mine = {
         outcome.table: Pin(version=outcome.version, schema_version=outcome.schema_version, rows=outcome.rows, content=outcome.content, code=outcome.code)
         for outcome in outcomes
         if outcome.version >= 0
     }
-    for attempt in range(_ATTEMPTS):
-        last = find_release(store)
+
+    def onto(last: Release | None) -> dict[str, Any] | None:
         pins = dict(last.tables) if last else {}
         pins |= {table: pin for table, pin in mine.items() if table not in pins or pins[table].version < pin.version}
-        if last is not None and pins == last.tables:
+        held = dict(last.held) if last else {}
+        return None if last and (pins == last.tables or held.keys() & {subject_of(table) for table in mine}) else {"tables": pins, "held": held}
+
+    return _publish(store, info, onto)
+
+
+def rollback(store: Store, info: RunInfo, number: int) -> Release:
+    """A new release that pins what release `number` pinned, and holds the subjects whose tables differ until `resume`.
+
+    Tables that release did not have are in the new one no more; they stay in the lake. Raises UnknownName.
+    """
+    wanted = find_release(store, number)
+    if wanted is None:
+        raise UnknownName("nothing has been released yet", "Run a flow first")
+
+    def onto(last: Release | None) -> dict[str, Any] | None:
+        if last is None or last.tables == wanted.tables:
+            return None
+        differ = {subject_of(table) for table in last.tables.keys() | wanted.tables.keys() if last.tables.get(table) != wanted.tables.get(table)}
+        held = last.held | {subject: f"rolled back from release {last.number} to {number}" for subject in sorted(differ)}
+        return {"tables": wanted.tables, "held": held, "restores": number}
+
+    return _publish(store, info, onto)[0]
+
+
+def resume(store: Store, info: RunInfo, subjects: Iterable[str] = ()) -> Release:
+    """Lift the hold on `subjects`, or on all: the next run of theirs releases again. Raises UnknownName if there is no such hold."""
+    wanted = list(subjects)
+    last = find_release(store)
+    for subject in wanted:
+        if last is None or subject not in last.held:
+            raise UnknownName.among("hold", subject, last.held if last else ())
+
+    def onto(last: Release | None) -> dict[str, Any] | None:
+        held = {subject: why for subject, why in last.held.items() if wanted and subject not in wanted} if last else {}
+        return None if last is None or held == last.held else {"tables": last.tables, "held": held}
+
+    found, _ = _publish(store, info, onto)
+    return found
+
+
+def subject_of(table: str) -> str:
+    """The subject a table belongs to: the middle part of its name."""
+    return table.split(".")[1]
+
+
+def _publish(store: Store, info: RunInfo, onto: Callable[[Release | None], dict[str, Any] | None]) -> tuple[Release, bool]:
+    """Put the next release, made from the newest by `onto`; again from the start if another run was faster. None: there is nothing to do."""
+    for attempt in range(_ATTEMPTS):
+        last = find_release(store)
+        says = onto(last)
+        if says is None:
+            if last is None:
+                raise UnknownName("nothing has been released yet", "Run a flow first")
             return last, False
-        release = Release(number=last.number + 1 if last else 1, at=dt.datetime.now(dt.UTC), run=info, tables=dict(sorted(pins.items())))
+        says["tables"] = dict(sorted(says["tables"].items()))
+        release = Release(number=last.number + 1 if last else 1, at=dt.datetime.now(dt.UTC), run=info, **says)
         body = json.dumps(release.model_dump(mode="json", exclude_none=True), indent=1).encode()
         if store.put_if_absent(_name(release.number), body) or store.get(_name(release.number)) == body:
             return release, True

@@ -172,8 +172,7 @@ def run_plain(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: b
     with begin_run(settings, pipeline.name, "cli") as current:
         report = pipeline.run(current, full=full, told=teller)
     report.raise_failures()
-    number = report.release.number if report.release else "none"
-    return f"release {number}" if report.released else f"nothing new; release {number} stands"
+    return report.verdict
 
 
 def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool) -> str:

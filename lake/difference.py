@@ -1,0 +1,128 @@
+"""How two versions of a table differ, row by row: added, removed, changed. Files that both share are not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lake.content import row_hash
+from lake.contract import PROVENANCE
+from lake.delta import Snapshot
+
+_OLD, _NEW = "#old", "#new"
+_LOOKED_AT = 1000
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows `added`, `removed` and `changed` (told apart by `key`; without one a changed row is one removed and one added).
+
+    `columns` are those in which changed rows differ, `examples` a few of the keys (or whole rows) with what was and what is. `rounding`
+    says that nothing but the last bits of floating-point numbers differs.
+    """
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    columns: tuple[str, ...] = ()
+    examples: pl.DataFrame = field(default_factory=pl.DataFrame, compare=False)
+    rounding: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a difference."""
+        return bool(self.added or self.removed or self.changed)
+
+
+def difference(old: Snapshot | None, new: Snapshot | None, key: list[str], *, within: pl.Expr | None = None, examples: int = 5) -> Difference:
+    """From `old` to `new`, of the same table or of two; None is a table without rows. `within` looks at some of the rows only.
+
+    Provenance does not count. Keys and hashes are compared; whole rows are read for the differing ones alone, at most a thousand of them.
+    """
+    mine, other = _only_in(old, new), _only_in(new, old)
+    was, now = (frame.filter(within) if within is not None else frame for frame in (mine, other))
+    columns = {*was.collect_schema(), *now.collect_schema()}
+    if not key or not set(key) <= columns:
+        return _as_bags(was, now, sorted(columns - PROVENANCE.keys()), examples)
+    both = _narrow(was, key, columns, _OLD).join(_narrow(now, key, columns, _NEW), on=key, how="full", coalesce=True, nulls_equal=True)
+    differ = both.filter(pl.col(_OLD).ne_missing(pl.col(_NEW))).collect(engine="streaming")
+    if differ.height == 0:
+        return Difference()
+    added, removed = differ[_OLD].null_count(), differ[_NEW].null_count()
+    keys = differ.filter(pl.col(_OLD).is_not_null() & pl.col(_NEW).is_not_null()).select(key)
+    told, names, rounding = _changes(was, now, key, keys.sort(key).head(_LOOKED_AT), sorted(columns - PROVENANCE.keys() - set(key)), examples)
+    ends = differ.filter(pl.col(_OLD).is_null() | pl.col(_NEW).is_null()).sort(key).head(examples)
+    words = ends.select(*key, pl.lit(None, pl.String).alias("column"), *_words(ends, _OLD, "was"), *_words(ends, _NEW, "is"))
+    shown = pl.concat([told, words]).head(examples)
+    return Difference(added, removed, keys.height, names, shown, rounding and not added and not removed and keys.height <= _LOOKED_AT)
+
+
+def _only_in(one: Snapshot | None, other: Snapshot | None) -> pl.LazyFrame:
+    """The rows of files of `one` that `other` does not share."""
+    if one is None:
+        return pl.LazyFrame(schema=other.schema if other else {})
+    shared = {file.path for file in other.files} if other is not None and (other.path, other.store.prefix) == (one.path, one.store.prefix) else set()
+    return one.scan(tuple(file for file in one.files if file.path not in shared))
+
+
+def _narrow(frame: pl.LazyFrame, key: list[str], columns: set[str], name: str) -> pl.LazyFrame:
+    return frame.select(*key, row_hash(columns & set(frame.collect_schema())).alias(name))
+
+
+def _words(ends: pl.DataFrame, mark: str, name: str) -> list[pl.Expr]:
+    return [pl.when(pl.col(mark).is_null()).then(pl.lit("no such row")).otherwise(pl.lit("a row")).alias(name)] if mark in ends.columns else []
+
+
+def _changes(
+    was: pl.LazyFrame, now: pl.LazyFrame, key: list[str], keys: pl.DataFrame, columns: list[str], examples: int
+) -> tuple[pl.DataFrame, tuple[str, ...], bool]:
+    """Of the rows `keys`: which cells differ (key, column, was, is), in which columns, and whether only by rounding."""
+    schemas = was.collect_schema(), now.collect_schema()
+    shared = [name for name in columns if name in schemas[0] and name in schemas[1]]
+    old = was.join(keys.lazy(), on=key, how="semi", nulls_equal=True).select(*key, *shared)
+    new = now.join(keys.lazy(), on=key, how="semi", nulls_equal=True).select(*key, *shared)
+    both = old.join(new, on=key, how="inner", suffix=_NEW, nulls_equal=True).sort(key).collect(engine="streaming")
+    cells, names, rounding = [], [], True
+    for name in shared:
+        differs = both.filter(pl.col(name).ne_missing(pl.col(f"{name}{_NEW}")))
+        if differs.height == 0:
+            continue
+        names.append(name)
+        rounding = rounding and _close(differs, name, schemas[0][name])
+        cells.append(differs.head(examples).select(*key, pl.lit(name).alias("column"), _shown(name).alias("was"), _shown(f"{name}{_NEW}").alias("is")))
+    names += [name for name in columns if (name in schemas[0]) != (name in schemas[1])]
+    empty = pl.DataFrame(schema={**{name: both.schema[name] for name in key}, "column": pl.String, "was": pl.String, "is": pl.String})
+    return pl.concat([empty, *cells]), tuple(names), rounding and bool(cells)
+
+
+def _close(differs: pl.DataFrame, name: str, dtype: pl.DataType) -> bool:
+    if not dtype.is_float():
+        return False
+    old, new = pl.col(name), pl.col(f"{name}{_NEW}")
+    near = (old - new).abs() <= _CLOSE * pl.max_horizontal(old.abs(), new.abs())
+    return bool(differs.select(near.fill_null(False).all()).item())
+
+
+def _shown(name: str) -> pl.Expr:
+    return pl.struct(pl.col(name).alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+
+
+def _as_bags(was: pl.LazyFrame, now: pl.LazyFrame, columns: list[str], examples: int) -> Difference:
+    """Without a key: how many rows, equal ones counted as often as they are there, one has and the other has not."""
+    counts = [
+        frame.select(row_hash([name for name in columns if name in frame.collect_schema()]).alias("hash")).group_by("hash").agg(pl.len().alias(name))
+        for frame, name in ((was, _OLD), (now, _NEW))
+    ]
+    both = counts[0].join(counts[1], on="hash", how="full", coalesce=True).with_columns(pl.col(_OLD, _NEW).fill_null(0).cast(pl.Int64))
+    differ = both.filter(pl.col(_OLD) != pl.col(_NEW)).collect(engine="streaming")
+    more = pl.col(_NEW) - pl.col(_OLD)
+    added, removed = (int(differ.select(side.clip(lower_bound=0).sum()).item() or 0) for side in (more, -more))
+    some = differ.head(examples)["hash"].implode()
+    shown = [
+        frame.filter(row_hash([name for name in columns if name in frame.collect_schema()]).is_in(some)).head(examples).select(pl.lit(word).alias("in"), pl.all())
+        for frame, word in ((was, "was"), (now, "is"))
+    ]
+    found = pl.concat(shown, how="diagonal").collect(engine="streaming") if differ.height else pl.DataFrame()
+    return Difference(added, removed, 0, (), found)
