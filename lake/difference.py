@@ -36,13 +36,16 @@ class Difference:
         return bool(self.added or self.removed or self.changed)
 
 
-def difference(old: Snapshot | None, new: Snapshot | None, key: list[str], *, within: pl.Expr | None = None, examples: int = 5) -> Difference:
-    """From `old` to `new`, of the same table or of two; None is a table without rows. `within` looks at some of the rows only.
+def difference(old: Snapshot | None, new: Snapshot | None, key: list[str], *, examples: int = 5) -> Difference:
+    """From `old` to `new`, of the same table or of two; None is a table without rows.
 
     Provenance does not count. Keys and hashes are compared; whole rows are read for the differing ones alone, at most a thousand of them.
     """
-    mine, other = _only_in(old, new), _only_in(new, old)
-    was, now = (frame.filter(within) if within is not None else frame for frame in (mine, other))
+    return difference_of(_only_in(old, new), _only_in(new, old), key, examples=examples)
+
+
+def difference_of(was: pl.LazyFrame, now: pl.LazyFrame, key: list[str], *, examples: int = 5) -> Difference:
+    """The same for two frames."""
     columns = {*was.collect_schema(), *now.collect_schema()}
     if not key or not set(key) <= columns:
         return _as_bags(was, now, sorted(columns - PROVENANCE.keys()), examples)
@@ -121,7 +124,9 @@ def _as_bags(was: pl.LazyFrame, now: pl.LazyFrame, columns: list[str], examples:
     added, removed = (int(differ.select(side.clip(lower_bound=0).sum()).item() or 0) for side in (more, -more))
     some = differ.head(examples)["hash"].implode()
     shown = [
-        frame.filter(row_hash([name for name in columns if name in frame.collect_schema()]).is_in(some)).head(examples).select(pl.lit(word).alias("in"), pl.all())
+        frame.filter(row_hash([name for name in columns if name in frame.collect_schema()]).is_in(some))
+        .head(examples)
+        .select(pl.lit(word).alias("in"), pl.all())
         for frame, word in ((was, "was"), (now, "is"))
     ]
     found = pl.concat(shown, how="diagonal").collect(engine="streaming") if differ.height else pl.DataFrame()

@@ -111,6 +111,14 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
 
+def read_again(run: Run, receipt: dict[str, Any], schema: pl.Schema, folder: Path) -> pl.LazyFrame:
+    """The rows that bronze holds of a raw file, read from that file again, in the shape of `schema`."""
+    done = [
+        _respelled(item, {name: dtype for name, dtype in schema.items() if name not in PROVENANCE}) for item in _ingest_file(run, receipt, folder / "again")
+    ]
+    return _all_rows(done, schema)
+
+
 def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int) -> tuple[pl.DataFrame, int]:
     """As many whole landing versions as make a commit of bounded size, at least one; and the last version taken."""
     sizes = _bytes_of(receipts)

@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 
 from lake.catalog import Catalog, Row
+from lake.delta import Snapshot
 from lake.errors import UnknownName
 from lake.lineage import downstream, upstream
 from lake.release import Release, find_release, numbers, read_release
+from lake.schemas import last_schema
 from lake.settings import load_settings
 from lake.store import Store, open_store
 
@@ -151,6 +153,14 @@ class TableHandle:
             f"<tr><th style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in facts.items()
         )
         return f"<b>{html.escape(self.name)}</b><p>{html.escape(record.summary)}</p><table>{cells}</table>"
+
+
+def released(store: Store, name: str, version: int) -> tuple[Snapshot, list[str]]:
+    """A table version's rows and its key, for comparing."""
+    catalog = Catalog(store)
+    _, record = catalog.last(name, version=version)
+    document = last_schema(store, record) or last_schema(store, record, catalog.log(name).records())
+    return catalog.snapshot(name, version), list(document[2]["key"]) if document else []
 
 
 def _frame(rows: list[Row]) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lake.errors import CommitConflict, LakeError, StoreError, StoreRefused, StoreUntrusted
 from lake.pipeline import Pipeline, Report, Step, StepResult, do_step
+from lake.plan import Range
 from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
 from lake.run import Run, begin_run
 from lake.settings import load_settings
@@ -33,7 +34,7 @@ _RETRY_AFTER: tuple[float, ...] = (1, 5, 20)  # seconds
 _listeners: list[Told] = []
 
 
-class LakeFlow(Flow[[bool], Any]):
+class LakeFlow(Flow[..., Any]):
     """A Prefect flow that runs with nothing prepared: called where no Prefect API is configured, it brings its own server."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,8 +75,9 @@ def listening(told: Told) -> Iterator[None]:
 def refresh_flow(pipeline: Pipeline, *, retries: int = len(_RETRY_AFTER)) -> LakeFlow:
     """The flow that brings every table of `pipeline` up to date and releases. `full` recomputes the hops from everything they read."""
 
-    def refresh(full: bool = False) -> State[Any]:
+    def refresh(full: bool = False, start: str | None = None, end: str | None = None) -> State[Any]:
         settings = load_settings()
+        backfill = Range(start, end) if start or end else None
         context = FlowRunContext.get()
         flow_run = context.flow_run if context else None
         trigger = "deployment" if flow_run and flow_run.deployment_id else os.environ.get("LAKE_TRIGGER", "prefect")
@@ -84,21 +86,21 @@ def refresh_flow(pipeline: Pipeline, *, retries: int = len(_RETRY_AFTER)) -> Lak
             pipeline.prepare(run)
             futures: dict[str, PrefectFuture[Any]] = {}
             for step in pipeline.steps:
-                work = _task_of(run, step, report, full=full, retries=retries)
+                work = _task_of(run, step, report, full=full, backfill=backfill, retries=retries)
                 futures[step.name] = work.submit(inputs=[futures[up] for up in step.after])
             wait(list(futures.values()))
             report.skipped = [name for name in futures if name not in report.results and name not in report.failures]
             pipeline.finish(run, report)
         return _final_state(report)
 
-    refresh.__doc__ = f"{pipeline.description}\n\nLands what is new and carries it to gold; ends with a release. `full` recomputes every hop."
+    refresh.__doc__ = f"{pipeline.description}\n\nLands what is new and carries it to gold; ends with a release. `full` recomputes every hop; `start` and `end` (dates) a range."
     return LakeFlow(
         refresh, name=pipeline.name, flow_run_name=f"{pipeline.name} refresh", validate_parameters=True, log_prints=False,
         task_runner=ThreadPoolTaskRunner(max_workers=load_settings().threads),  # type: ignore[arg-type]  # its future type is narrower
     )  # fmt: skip
 
 
-def _task_of(run: Run, step: Step, report: Report, *, full: bool, retries: int) -> Any:
+def _task_of(run: Run, step: Step, report: Report, *, full: bool, backfill: Range | None, retries: int) -> Any:
     """The step as a task. It takes the references of what it needs, and returns one: a table and its version."""
 
     def work(inputs: list[Reference]) -> Reference | State[Any]:
@@ -106,7 +108,7 @@ def _task_of(run: Run, step: Step, report: Report, *, full: bool, retries: int) 
         for given in inputs:
             logger.debug("reads %s", given)
         try:
-            result = do_step(run, step, full=full)
+            result = do_step(run, step, full=full, backfill=backfill)
         except LakeError as error:
             report.failures[step.name] = error
             _tell((step.name, error))

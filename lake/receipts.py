@@ -76,6 +76,29 @@ def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFram
     return _between(run, source, start, end).filter(pl.col("status") == "landed").sort("landed_at").collect()
 
 
+def landed_until(run: Run, source: str, version: int) -> pl.DataFrame:
+    """Every receipt of a file of `source` that landed up to `version`, oldest first, whatever became of that version's own files."""
+    log = run.log(LANDINGS)
+    last = log.last_record(until=version) if version >= 0 else None
+    if last is None or last[1].last_landed is None:
+        return pl.DataFrame(schema=RECEIPTS)
+    receipts = _of(run, source, log.version(), {}).filter(pl.col("status") == "landed", pl.col("landed_at") <= pl.lit(last[1].last_landed))
+    return receipts.sort("landed_at").collect(engine="streaming")
+
+
+def receipt_of(run: Run, source: str, file: str) -> dict[str, Any] | None:
+    """The receipt of the raw object `file`, the latest if it landed more than once."""
+    found = _of(run, source, run.log(LANDINGS).version(), {}).filter(pl.col("file") == file, pl.col("status") == "landed").sort("landed_at").tail(1).collect()
+    return found.row(0, named=True) if found.height else None
+
+
+def every_file(run: Run, version: int) -> set[str]:
+    """Every raw object that a receipt names."""
+    if version < 0:
+        return set()
+    return set(run.snapshot(LANDINGS, version).scan().select(pl.col("file").unique()).collect(engine="streaming").to_series())
+
+
 def _of(run: Run, source: str, version: int, bounds: dict[str, tuple[Any, Any]]) -> pl.LazyFrame:
     there = run.snapshot(LANDINGS, version)
     return there.scan(there.overlapping({"source": (source, source), **bounds})).filter(pl.col("source") == source)

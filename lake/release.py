@@ -114,7 +114,7 @@ def rollback(store: Store, info: RunInfo, number: int) -> Release:
         if last is None or last.tables == wanted.tables:
             return None
         differ = {subject_of(table) for table in last.tables.keys() | wanted.tables.keys() if last.tables.get(table) != wanted.tables.get(table)}
-        held = last.held | {subject: f"rolled back from release {last.number} to {number}" for subject in sorted(differ)}
+        held = last.held | dict.fromkeys(sorted(differ), f"rolled back from release {last.number} to {number}")
         return {"tables": wanted.tables, "held": held, "restores": number}
 
     return _publish(store, info, onto)[0]

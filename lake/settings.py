@@ -50,6 +50,7 @@ class Settings(BaseModel):
     access_key_id: SecretStr | None = Field(None, description="Key for the endpoint.")
     secret_access_key: SecretStr | None = Field(None, description="Secret for the endpoint.")
     session_token: SecretStr | None = Field(None, description="Token, where keys are temporary.")
+    retention: dt.timedelta = Field(dt.timedelta(days=7), description="How long every version of a table stays readable; versions in releases stay for ever.")
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
 
@@ -81,6 +82,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "access_key_id": ("AWS_ACCESS_KEY_ID",),
     "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
     "session_token": ("AWS_SESSION_TOKEN",),
+    "retention": ("LAKE_RETENTION",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
 }

@@ -62,10 +62,11 @@ class _Sorted:
     dead: pl.LazyFrame | None
 
 
-def stage(run: Run, plan: Plan, folder: Path) -> Staged:
-    """Run the pass for `plan` in `folder`. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
+def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -> Staged:
+    """Run the pass for `plan` in `folder`, keeping rows `where` a condition holds, if there is one. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
     hop = plan.hop
     scope = _scope(plan, folder)
+    where = scope.where if scope is not None and scope.where is not None else where
     frames = {name: _pinned(run, plan, name, scope) for name in hop.inputs}
     out = _called(hop, frames)
     contract = hop.table.contract
@@ -76,17 +77,17 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
         schema = out.collect_schema()
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise _failed(hop, error) from None
-    judged = _sorted(plan, contract, out, schema)
+    judged = _sorted(plan, contract, out, schema, where)
     passage = gate(judged.good.collect_schema())
     good = judged.good.select(passage.expressions)
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     driver = frames[hop.driver]
-    traced = plan.within is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
+    traced = where is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
     rules = judged.bad.select(pl.col("rules").alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
     counted = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
     measures = [
         driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else [])),
-        (judged.good if plan.within else out).select(pl.len().alias("n"), *_marks(traced), *counted),
+        (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *counted),
         judged.good.select(pl.len().alias("n"), *(count.alias(f"lost {name}") for name, count in passage.inexact.items())),
         good.select(content_sums(passage.schema)),
         rules,
@@ -105,7 +106,7 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     if lost := [name.removeprefix("lost ") for name, count in counts.items() if name.startswith("lost ") and count]:
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {', '.join(lost)} holds values Delta would cut", "Round them to microseconds in the hop")
     read, made = source.row(0, named=True), result.row(0, named=True)
-    came = made["n"] + dead.item() if plan.within else made["n"]
+    came = made["n"] + dead.item() if where is not None else made["n"]
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
     by_rule = dict(sorted(broken.iter_rows()))
     return Staged(
@@ -114,8 +115,8 @@ def stage(run: Run, plan: Plan, folder: Path) -> Staged:
     )  # fmt: skip
 
 
-def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, schema: pl.Schema) -> _Sorted:
-    """The output judged. Rows that delete are judged by their key alone; in a backfill, rows outside the range are nobody's."""
+def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, schema: pl.Schema, where: pl.Expr | None) -> _Sorted:
+    """The output judged. Rows that delete are judged by their key alone; where a range is asked for, rows outside it are nobody's."""
     hop, who = plan.hop, f"hop {plan.hop.function.__qualname__}"
     if hop.deletes is None:
         judged = judge(contract, out, who=who)
@@ -130,9 +131,8 @@ def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, schema: pl.
         typed = gate(ended.good.collect_schema())
         good, bad = alive.good, pl.concat([rejected_rows(alive.bad), rejected_rows(ended.bad)])
         dead = ended.good.select(typed.expressions)
-    if plan.within is None:
+    if where is None:
         return _Sorted(good, bad, dead)
-    where = range_of(plan.within, contract)
     return _Sorted(good.filter(where), bad.clear(), dead)
 
 

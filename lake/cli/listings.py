@@ -1,4 +1,4 @@
-"""Commands that answer from the commits: ls, show, history, schema, lineage, rejects, release."""
+"""Commands that answer from the commits: ls, show, history, schema, lineage, rejects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lake.catalog import Catalog, check_columns, inputs_line
 from lake.cli.render import ago, console, env_option, json_option, print_json, print_table, print_tree, size
 from lake.errors import UnknownName
 from lake.lineage import downstream, upstream
-from lake.release import find_release, numbers, read_release
 from lake.settings import load_settings
 from lake.store import open_store
 
@@ -168,39 +167,3 @@ def rejects(table: str, rows: int, rule: str | None, env: str | None, as_json: b
             for row in found.iter_rows(named=True)
         ]  # fmt: skip
         print_table(examples, {"place": "file:record", "why": "rule or reason", "row": "as it came"}, empty="")
-
-
-@click.group()
-def release() -> None:
-    """Releases: what readers open."""
-
-
-@release.command("ls")
-@env_option
-@json_option
-def release_ls(env: str | None, as_json: bool) -> None:
-    """List the releases, newest first."""
-    store = open_store(load_settings(env=env))
-    found = [read_release(store, number) for number in reversed(numbers(store))]
-    rows = [{"release": r.number, "at": r.at, "flow": r.run.flow, "run": r.run.id, "tables": len(r.tables)} for r in found]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(rows, {"release": "release", "at": "at (UTC)", "flow": "flow", "run": "run", "tables": "tables"}, empty="Nothing has been released yet.")
-
-
-@release.command("show")
-@click.argument("number", default="latest")
-@env_option
-@json_option
-def release_show(number: str, env: str | None, as_json: bool) -> None:
-    """Show the table versions that a release (a number, a date or latest) pins."""
-    found = find_release(open_store(load_settings(env=env)), number)
-    if found is None:
-        raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
-    rows = [{"table": name, "release": found.number, **pin.model_dump()} for name, pin in found.tables.items()]
-    if as_json:
-        print_json(rows)
-        return
-    click.echo(f"Release {found.number} of {found.at:%Y-%m-%d %H:%M:%S} UTC, by run {found.run.id} of {found.run.flow}")
-    print_table(rows, {"table": "table", "version": "version", "schema_version": "schema", "rows": "rows", "content": "content"}, empty="")

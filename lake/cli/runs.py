@@ -14,7 +14,7 @@ from lake.cli.render import console, env_option, json_option, print_json, print_
 from lake.errors import LakeError, RunFailed, UnknownName
 from lake.landing import land as land_source
 from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, open_flows, subjects
-from lake.plan import make_plan
+from lake.plan import Range, make_plan
 from lake.run import begin_run
 from lake.settings import Settings, load_settings
 
@@ -68,19 +68,23 @@ def land(flow: str | None, env: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("flow", required=False)
 @click.option("--full", is_flag=True, help="As if every hop had to be recomputed.")
+@click.option("--from", "start", default=None, help="Recompute a range of the tables that declare a time: rows at or after this date or instant …")
+@click.option("--until", "end", default=None, help="… and before this one.")
 @env_option
 @json_option
-def plan(flow: str | None, full: bool, env: str | None, as_json: bool) -> None:
+def plan(flow: str | None, full: bool, start: str | None, end: str | None, env: str | None, as_json: bool) -> None:
     """Say what each hop would do now, why, and about how many rows it would read. Nothing is written."""
     settings = load_settings(env=env)
     rows = []
+    backfill = _range(start, end, full=full)
     with begin_run(settings, flow or "all", "plan") as run:
         for pipeline in chosen(settings, flow):
+            pipeline.prepare(run)
             for name, hop in ((step.name, pipeline.hops.get(step.name)) for step in pipeline.steps):
                 if hop is None:
                     continue
                 try:
-                    made = make_plan(run, hop, full=full)
+                    made = make_plan(run, hop, full=full, backfill=backfill)
                     rows.append(
                         {
                             "table": name,
@@ -102,25 +106,38 @@ def plan(flow: str | None, full: bool, env: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("flow", required=False)
 @click.option("--full", is_flag=True, help="Recompute every hop from all it reads.")
+@click.option("--from", "start", default=None, help="Recompute a range of the tables that declare a time: rows at or after this date or instant …")
+@click.option("--until", "end", default=None, help="… and before this one.")
 @click.option("--no-prefect", is_flag=True, help="Run as plain Python, without a Prefect server.")
 @env_option
 @json_option
-def run(flow: str | None, full: bool, no_prefect: bool, env: str | None, as_json: bool) -> None:
+def run(flow: str | None, full: bool, start: str | None, end: str | None, no_prefect: bool, env: str | None, as_json: bool) -> None:
     """Run a flow (or all): land what is new, carry it to gold, release."""
     settings = load_settings(env=env)
     if env:
         os.environ["LAKE_ENV"] = env
     rows: list[dict[str, object]] = []
+    backfill = _range(start, end, full=full)
     for pipeline in chosen(settings, flow):
         teller = Teller(pipeline, quiet=as_json)
         with console(stderr=True).status(f"{pipeline.name}: starting") as status:
             teller.status = status.update
-            said = run_plain(settings, pipeline, teller, full=full) if no_prefect else run_in_prefect(settings, pipeline, teller, full=full)
+            said = (
+                run_plain(settings, pipeline, teller, full=full, backfill=backfill)
+                if no_prefect
+                else run_in_prefect(settings, pipeline, teller, full=full, backfill=backfill)
+            )
         rows += teller.rows
         if not as_json:
             click.echo(f"{pipeline.name}: {said}")
     if as_json:
         print_json(rows)
+
+
+def _range(start: str | None, end: str | None, *, full: bool) -> Range | None:
+    if full and (start or end):
+        raise click.UsageError("--full recomputes everything; leave out --from and --until")
+    return Range(start, end) if start or end else None
 
 
 def _say(status: Status, source: str, file: str) -> None:
@@ -167,15 +184,15 @@ class Teller:
         self.status(f"{self._name}: {self._total - len(self._left)} of {self._total} steps done")
 
 
-def run_plain(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool) -> str:
+def run_plain(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool, backfill: Range | None = None) -> str:
     """Run the pipeline in this process without Prefect. Returns what to say at the end; raises RunFailed."""
     with begin_run(settings, pipeline.name, "cli") as current:
-        report = pipeline.run(current, full=full, told=teller)
+        report = pipeline.run(current, full=full, backfill=backfill, told=teller)
     report.raise_failures()
     return report.verdict
 
 
-def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool) -> str:
+def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: bool, backfill: Range | None = None) -> str:
     """Run the subject's Prefect flow in this process, against the configured API or a server of its own. As run_plain otherwise."""
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
@@ -191,7 +208,8 @@ def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, fu
         flow = refresh_flow(pipeline)
     try:
         with listening(teller):
-            state = flow(full=full, return_state=True)
+            bounds = {"start": backfill.start, "end": backfill.end} if backfill else {}
+            state = flow(full=full, **bounds, return_state=True)
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

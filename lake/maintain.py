@@ -1,0 +1,242 @@
+"""Upkeep: small files put together, and files removed that no reader, run, release or retained version can need any more.
+
+Nothing depends on clocks alone. Before leftovers of a table are removed, a commit that says nothing but "maintenance" takes the
+next version: a run that uploaded one of them and slept finds its version taken, and starts over with new files. Only raw files,
+which are found again by their content, also need an age (`grace`): landing does not trust a copy half as old.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake.catalog import Catalog
+from lake.compact import compact, rearrange
+from lake.delta import file_of
+from lake.errors import CommitConflict, LakeError, NotFound
+from lake.receipts import LANDINGS, LOOKED_UP_BY, every_file
+from lake.record import Record
+from lake.release import numbers, read_release
+from lake.replay import SCRATCH
+from lake.run import Run
+from lake.store import Blob
+from lake.table import path_of
+from lake.uploads import abort, unfinished
+
+_PASSES = 8
+Row = dict[str, Any]
+
+
+@dataclass
+class _Needs:
+    """What must stay of one table: whole versions, and every file that came after version `unread`, which some table has not read yet."""
+
+    versions: set[int] = field(default_factory=set)
+    unread: int | None = None
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """Of each file a log speaks of: the versions [from, to) that hold it; and the version of each file of change rows."""
+
+    held: dict[str, list[tuple[int, int]]]
+    told: dict[str, int]
+
+
+def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
+    """Tidy every table, the landings, raw files and scratch places. One row a place: compacted, orphans, expired (files), bytes (freed)."""
+    catalog = Catalog(run.store)
+    names = catalog.names()
+    if not dry_run:
+        yield from _compacted(run, names, told)
+    needs = _needs(run, names)
+    for path in sorted({*needs, *_tables_under(run, "quarantine"), *_tables_under(run, "system/tombstones")}):
+        told(path)
+        yield _tidied(run, path, needs.get(path, _Needs()), dry_run=dry_run)
+    told("raw")
+    yield _raw(run, dry_run=dry_run)
+    told(SCRATCH)
+    yield _scratch(run, dry_run=dry_run)
+    yield _unfinished(run, dry_run=dry_run)
+
+
+def _compacted(run: Run, names: list[str], told: Callable[[str], None]) -> Iterator[Row]:
+    for path in [*map(path_of, names), LANDINGS]:
+        told(path)
+        count = 0
+        for _ in range(_PASSES):
+            went = compact(run, path, sort=LOOKED_UP_BY if path == LANDINGS else ())
+            count += went
+            if went == 0:
+                break
+        yield _row(path, compacted=count)
+
+
+def _needs(run: Run, names: list[str]) -> dict[str, _Needs]:
+    """What releases, retained versions and tables that have not read everything need of each table."""
+    needs = {path: _Needs() for path in [*map(path_of, names), LANDINGS]}
+    for number in numbers(run.store):
+        for table, pin in read_release(run.store, number).tables.items():
+            needs.setdefault(path_of(table), _Needs()).versions.add(pin.version)
+    cutoff = dt.datetime.now(dt.UTC) - run.settings.retention
+    for path in list(needs):
+        log = run.log(path)
+        newest = log.version()
+        version = newest
+        while version >= 0:
+            needs[path].versions.add(version)
+            try:
+                if _when(log.commit_at(version)) < cutoff:
+                    break
+            except NotFound:
+                break
+            version -= 1
+    for path, need in list(needs.items()):
+        for version in need.versions:
+            last = _record(run, path, version)
+            for given in last.inputs if last else ():
+                needs.setdefault(_path(given.table), _Needs()).versions.add(given.end)
+            for place, kept in ((f"quarantine/{path}", last.quarantine if last else None), (f"system/tombstones/{path}", last.tombstones if last else None)):
+                if kept and int(kept["version"]) >= 0:
+                    needs.setdefault(place, _Needs()).versions.add(int(kept["version"]))
+    for name in names:
+        last = _record(run, path_of(name), run.log(path_of(name)).version())
+        for given in last.inputs if last else ():
+            need = needs.setdefault(_path(given.table), _Needs())
+            need.unread = given.end if need.unread is None else min(need.unread, given.end)
+    for path, need in needs.items():
+        need.versions.add(run.log(path).version())
+    return needs
+
+
+def _tidied(run: Run, path: str, needs: _Needs, *, dry_run: bool) -> Row:
+    """Remove what nothing needs of one table."""
+    log = run.log(path)
+    there = [blob for blob in run.store.walk(path) if not blob.path.startswith(f"{path}/_delta_log/")]
+    newest = log.version()  # after the listing: a file committed meanwhile is in this version's log
+    try:
+        spans = _spans(run, path, newest)
+    except NotFound:
+        return _row(path)
+    versions = sorted(needs.versions | {newest})
+    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    orphans: list[Blob] = []
+    expired: list[Blob] = []
+    for blob in there:
+        name = blob.path.removeprefix(f"{path}/")
+        if name not in spans.held and name not in spans.told:
+            if blob.modified < old:
+                orphans.append(blob)
+        elif not _needed(name, spans, versions, needs.unread):
+            expired.append(blob)
+    if orphans and not dry_run and newest >= 0:
+        before = _record(run, path, newest)
+        try:
+            if before is None:
+                raise CommitConflict(path)
+            rearrange(run, path, newest, before, why=f"{len(orphans)} leftovers of runs that did not publish are removed")
+        except CommitConflict:
+            orphans = []  # something moves here; next time
+    doomed = [*orphans, *expired]
+    if not dry_run:
+        run.store.delete(blob.path for blob in doomed)
+    return _row(path, orphans=len(orphans), expired=len(expired), size=sum(blob.size for blob in doomed))
+
+
+def _needed(name: str, spans: _Spans, versions: list[int], unread: int | None) -> bool:
+    at = spans.told.get(name)
+    if at is not None and (at >= versions[0] or (unread is not None and at > unread)):
+        return True
+    held = spans.held.get(name, [])
+    if unread is not None and any(start > unread for start, _ in held):
+        return True
+    return any(start <= version < end for start, end in held for version in versions)
+
+
+def _spans(run: Run, path: str, newest: int) -> _Spans:
+    log = run.log(path)
+    held: dict[str, list[tuple[int, int]]] = {}
+    told: dict[str, int] = {}
+    forever = newest + 1_000_000_000
+    for version in range(newest + 1):
+        actions = log.commit_at(version)
+        for action in actions:
+            if "remove" in action:
+                name = file_of({"size": 0} | action["remove"]).path
+                spans = held.get(name)
+                if spans and spans[-1][1] == forever:
+                    spans[-1] = (spans[-1][0], version)
+        for action in actions:
+            if "add" in action:
+                held.setdefault(file_of(action["add"]).path, []).append((version, forever))
+            elif "cdc" in action:
+                told[action["cdc"]["path"]] = version
+    return _Spans(held, told)
+
+
+def _raw(run: Run, *, dry_run: bool) -> Row:
+    """Raw files without a receipt: copied by a run that was killed before it could say so."""
+    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    there = [blob for blob in run.store.walk("raw") if blob.modified < old]
+    log = run.log(LANDINGS)
+    newest = log.version()
+    known = every_file(run, newest) if there else set()
+    orphans = [blob for blob in there if blob.path not in known]
+    if orphans and not dry_run:
+        before = _record(run, LANDINGS, newest) if newest >= 0 else None
+        try:
+            if before is not None:
+                rearrange(run, LANDINGS, newest, before, why=f"{len(orphans)} raw files without a receipt are removed")
+            run.store.delete(blob.path for blob in orphans)
+        except CommitConflict:
+            orphans = []
+    return _row("raw", orphans=len(orphans), size=sum(blob.size for blob in orphans))
+
+
+def _scratch(run: Run, *, dry_run: bool) -> Row:
+    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    there = [blob for blob in run.store.walk(SCRATCH) if blob.modified < old]
+    if not dry_run:
+        run.store.delete(blob.path for blob in there)
+    return _row(SCRATCH, orphans=len(there), size=sum(blob.size for blob in there))
+
+
+def _unfinished(run: Run, *, dry_run: bool) -> Row:
+    """Uploads in parts that nobody finished: they take room and are in no listing."""
+    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    uploads = [upload for upload in unfinished(run.store) if upload.started < old]
+    if not dry_run:
+        for upload in uploads:
+            abort(run.store, upload)
+    return _row("unfinished uploads", orphans=len(uploads))
+
+
+def _tables_under(run: Run, prefix: str) -> Iterator[str]:
+    for layer in run.store.children(prefix):
+        for subject in run.store.children(f"{prefix}/{layer}"):
+            for table in run.store.children(f"{prefix}/{layer}/{subject}"):
+                yield f"{prefix}/{layer}/{subject}/{table}"
+
+
+def _record(run: Run, path: str, version: int) -> Record | None:
+    try:
+        last = run.log(path).last_record(until=version)
+    except LakeError:
+        return None
+    return last[1] if last else None
+
+
+def _path(name: str) -> str:
+    return name if name == LANDINGS else path_of(name)
+
+
+def _when(actions: list[dict[str, Any]]) -> dt.datetime:
+    """When a commit was made, as it says itself."""
+    stamp = next((action["commitInfo"].get("timestamp", 0) for action in actions if "commitInfo" in action), 0)
+    return dt.datetime.fromtimestamp(stamp / 1000, dt.UTC)
+
+
+def _row(place: str, *, compacted: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
+    return {"place": place, "compacted": compacted, "orphans": orphans, "expired": expired, "bytes": size}

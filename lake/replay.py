@@ -1,0 +1,171 @@
+"""Replaying a release: every table computed again from the raw files, by the code and from the versions on record, in a scratch place (law 5)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from lake.catalog import Catalog
+from lake.content import Content, content_sums, read_sums
+from lake.contract import RESCUED
+from lake.datafile import write_parts
+from lake.difference import Difference, difference
+from lake.errors import LakeError
+from lake.execute import execute
+from lake.hop import Hop
+from lake.ingest import ingest
+from lake.pipeline import Pipeline, Step
+from lake.publish import Draft, publish
+from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, landed_until
+from lake.record import Ledger, Record
+from lake.release import Pin, Release
+from lake.run import Run
+from lake.schemas import last_schema
+from lake.source import Source
+from lake.store import Store
+from lake.table import Table, path_of
+
+_FILES_AT_ONCE, _BYTES_AT_ONCE = 256, 1 << 29
+SCRATCH = "system/replay"
+Verdict = Literal["equal", "rounding", "differs", "damaged", "not replayed"]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What replaying one table of a release showed. `why` says so in words; `found` how its rows differ, where they do.
+
+    `equal`: recomputed, stored and recorded content agree. `rounding`: only last bits of floating-point numbers differ. `differs`: the
+    recomputation has other rows. `damaged`: the stored rows are not those that were committed.
+    """
+
+    table: str
+    version: int
+    verdict: Verdict
+    why: str = ""
+    rows: int = 0
+    recorded: str | None = None
+    replayed: str | None = None
+    found: Difference = field(default_factory=Difference)
+
+
+def replay(run: Run, release: Release, pipelines: Iterable[Pipeline], told: Callable[[str], None] = lambda _: None) -> Iterator[Replayed]:
+    """Compute every table of `release` again, in dependency order, and compare. Nothing of the lake is changed; the scratch place is removed."""
+    steps = [step for pipeline in pipelines for step in pipeline.steps if step.kind != "land"]
+    scratch = Store(run.store.bucket, "/".join(part for part in (run.store.prefix, SCRATCH, run.info.id) if part), run.store.options)
+    again = Run(run.settings, scratch, run.info, raw=run.store)
+    failed: dict[str, str] = {}
+    try:
+        for step in steps:
+            if (pin := release.tables.get(step.name)) is not None:
+                told(step.name)
+                result = _one(run, again, step, pin, release, failed)
+                if result.verdict not in ("equal", "rounding"):
+                    failed[step.name] = result.verdict
+                yield result
+        for name in sorted(release.tables.keys() - {step.name for step in steps}):
+            yield Replayed(name, release.tables[name].version, "not replayed", "no flow of this checkout fills it")
+    finally:
+        with contextlib.suppress(LakeError):
+            scratch.delete(blob.path for blob in list(scratch.walk("")))
+
+
+def _one(run: Run, again: Run, step: Step, pin: Pin, release: Release, failed: dict[str, str]) -> Replayed:
+    last = run.log(path_of(step.name)).last_record(until=pin.version)
+    if last is None:
+        return Replayed(step.name, pin.version, "not replayed", "its log does not reach back to this version")
+    record = last[1]
+    if why := _unfit(run, step, record, release) or next((f"it reads {i.table}, which {failed[i.table]}" for i in record.inputs if i.table in failed), None):
+        return Replayed(step.name, pin.version, "not replayed", why, pin.rows, pin.content)
+    try:
+        if isinstance(step.work, Hop):
+            execute(again, step.work, full=True)
+        else:
+            _land_again(run, again, step.work, record)
+            ingest(again, step.work)
+        return _compared(run, again, step.name, pin, record)
+    except LakeError as error:
+        return Replayed(step.name, pin.version, "not replayed", str(error), pin.rows, pin.content)
+
+
+def _unfit(run: Run, step: Step, record: Record, release: Release) -> str | None:
+    """Why this checkout cannot replay the table, or None."""
+    if not isinstance(step.work, Hop):
+        return None
+    code = record.code
+    if code is None:
+        return "its record does not say which code made it"
+    if code.fingerprint != step.work.fingerprint:
+        how = f"git worktree add ../replay {code.commit}" if code.commit else "find the code with that fingerprint"
+        changed = "; files differed from that commit when it ran" if code.modified else ""
+        return f"the code is no longer what made it (fingerprint {code.fingerprint}, now {step.work.fingerprint}): {how}, and replay there{changed}"
+    for given in record.inputs:
+        pinned = release.tables.get(given.table)
+        if pinned is None or not run.log(path_of(given.table)).same_rows(given.end, pinned.version):
+            return f"it read {given.table} version {given.end}, which this release does not pin"
+    return None
+
+
+def _land_again(run: Run, again: Run, source: Source, record: Record) -> None:
+    """Put the receipts that the bronze table had consumed into the scratch place; the raw files are read where they are."""
+    receipts = landed_until(run, source.name, record.inputs[0].end)
+    table = Table("bronze.system.landings", description="Receipts, for a replay")
+    start, size = 0, 0
+    sizes = receipts["size"].to_list()
+    for at in range(len(sizes) + 1):
+        if at == len(sizes) or at - start >= _FILES_AT_ONCE or (size + sizes[at] > _BYTES_AT_ONCE and at > start):
+            _commit_receipts(again, table, receipts.slice(start, at - start))
+            start, size = at, 0
+        size += sizes[at] if at < len(sizes) else 0
+
+
+def _commit_receipts(again: Run, table: Table, receipts: pl.DataFrame) -> None:
+    log = again.log(LANDINGS)
+    base = log.version()
+    last = log.last_record(until=base) if base >= 0 else None
+    if receipts.height == 0 and base >= 0:
+        return
+    about: dict[str, Any] = {"kind": "landing", "table": LANDINGS, "batch": f"replay-{base}", "ledger": Ledger(read=receipts.height, inserted=receipts.height)}
+    with again.workspace("replay-receipts") as folder:
+        write_parts(receipts.lazy().sort(LOOKED_UP_BY), folder)
+        publish(again, Draft(table, LANDINGS, base, RECEIPTS, parts=folder), last[1] if last else None, about)
+
+
+def _compared(run: Run, again: Run, name: str, pin: Pin, record: Record) -> Replayed:
+    """Recorded, stored and recomputed content side by side."""
+    path = path_of(name)
+    last = again.log(path).last_record()
+    if last is None:
+        return Replayed(name, pin.version, "not replayed", "the recomputation made no table", pin.rows, pin.content)
+    stored = Catalog(run.store).snapshot(name, pin.version)
+    columns = [column for column in stored.schema if column != RESCUED or not name.startswith("bronze.")]
+    actual = read_sums(stored.scan().select(content_sums(columns)).collect(engine="streaming").row(0, named=True))
+    recorded, computed = Content.from_hash(record.content), Content.from_hash(last[1].content)
+    value = last[1].content.value if last[1].content else None
+    about = (name, pin.version)
+    if recorded is not None and actual != recorded:
+        key = _key(run, record)
+        found = difference(again.snapshot(path, last[0]), stored, key)
+        why = f"stored rows are not those that were committed; {found.added:,} too many, {found.removed:,} missing, {found.changed:,} changed"
+        return Replayed(*about, "damaged", why, pin.rows, pin.content, value, found)
+    if actual == computed and record.rejects == last[1].rejects:
+        return Replayed(*about, "equal", "", pin.rows, pin.content, value)
+    if actual == computed:
+        return Replayed(*about, "differs", f"{record.rejects:,} rejects on record, {last[1].rejects:,} recomputed", pin.rows, pin.content, value)
+    found = difference(stored, again.snapshot(path, last[0]), _key(run, record))
+    if found.rounding:
+        return Replayed(
+            *about, "rounding", f"{found.changed:,} rows differ in the last bits of {', '.join(found.columns)}", pin.rows, pin.content, value, found
+        )
+    why = f"recomputed, {found.added:,} rows are new, {found.removed:,} missing, {found.changed:,} changed" + (
+        f" in {', '.join(found.columns)}" if found.columns else ""
+    )
+    return Replayed(*about, "differs", why, pin.rows, pin.content, value, found)
+
+
+def _key(run: Run, record: Record) -> list[str]:
+    document = last_schema(run.store, record) or last_schema(run.store, record, run.log(path_of(record.table)).records())
+    return list(document[2]["key"]) if document else []
