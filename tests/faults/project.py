@@ -26,8 +26,9 @@ from lake.settings import load_settings
 from lake.store import Store
 from lake.table import path_of, quarantine_path_of
 from tests.conftest import ROOT
+from tests.faults.fault import Fault
 from tests.faults.oracle import Delivery, Rows, expected
-from tests.faults.proxy import Fault, Proxy
+from tests.faults.proxy import Proxy
 
 TABLES = ("bronze.shop.customers", "bronze.shop.orders", "silver.shop.customers", "silver.shop.orders", "gold.shop.totals")
 _COLUMNS = {
@@ -102,7 +103,9 @@ class Shop:
 
     def deliver_extra(self, number: int) -> None:
         """One more file under a name of its own."""
-        self.deliver("orders", f"extra-{number}.csv", _csv("order,customer,amount,day", [(100_000 + number, 5, "5.55", "2024-05-05"), (number, 5, "6.66", "2024-05-06")]))
+        self.deliver(
+            "orders", f"extra-{number}.csv", _csv("order,customer,amount,day", [(100_000 + number, 5, "5.55", "2024-05-05"), (number, 5, "6.66", "2024-05-06")])
+        )
 
     def start(self, proxy: Proxy, fault: Fault | None = None, *, victim: int | None = None, **settings: str) -> subprocess.Popen[str]:
         """`lake run shop` as a process that reaches the store through the proxy, with `fault` in its way; it is the victim unless another is."""
@@ -128,7 +131,7 @@ class Shop:
 
     def run(self, proxy: Proxy, fault: Fault | None = None, **settings: str) -> Done:
         """Such a process, to its end."""
-        return ended(self.start(proxy, fault, **settings))
+        return ended(self.start(proxy, fault, victim=None, **settings))
 
     def expected(self) -> dict[str, Rows]:
         """What the tables must hold now that every file delivered has landed."""
@@ -161,6 +164,8 @@ class Shop:
         for name in catalog.names():
             for version, record in catalog.log(name).records():
                 record.ledger.check(f"{name} version {version}")
+            if catalog.log(name).version() < 0:
+                continue  # a part was uploaded, and its run killed before the first commit
             newest, last = catalog.last(name)
             rows = open_snapshot(self.store, path_of(name), newest).scan().collect()
             assert rows.height == last.rows, f"{name} version {newest} is not whole"

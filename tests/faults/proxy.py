@@ -8,158 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
-import re
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import BinaryIO
+from io import BufferedIOBase
 from urllib.parse import urlsplit
+
+from tests.faults.fault import Fault, Request
 
 _PIECE = 1 << 16
 _WRITES = ("PUT", "POST", "DELETE")
 _OWN_HEADERS = ("connection", "keep-alive", "transfer-encoding", "expect")  # they are about one connection; each side has its own
-
-
-@dataclass
-class Request:
-    """One request: its number, its number among the writes (0 if it is none), and what was answered in the end (0: nothing)."""
-
-    number: int
-    write: int
-    method: str
-    path: str
-    status: int = 0
-
-    @property
-    def boundary(self) -> str:
-        """What the request does to which part of a lake, without what differs from run to run."""
-        path = re.sub(r"^/[^/]+/[^/]+/", "", urlsplit(self.path).path)
-        path = re.sub(r"[0-9a-f]{64}/[^/]*", "*", path)
-        return f"{self.method} " + re.sub(r"part-[^/]*|[0-9]{10,}(?=\.)", "*", path)
-
-
-Which = Callable[[Request], bool]
-
-
-def write_number(number: int) -> Which:
-    """The write with this number."""
-    return lambda request: request.write == number
-
-
-def commits(table: str = "") -> Which:
-    """The commits of the table at this path, or of all tables and releases."""
-    pattern = re.compile(rf"/[^/]+/[^/]+/{table}/_delta_log/\d+\.json" if table else r".*/(_delta_log|system/releases)/\d+\.json")
-    return lambda request: request.method == "PUT" and pattern.fullmatch(request.path) is not None
-
-
-class Fault:
-    """No fault: the base of all. Asked about each request before it is passed on, and after the store answered."""
-
-    hit: Request | None = None
-
-    def before(self, proxy: Proxy, request: Request) -> int | None:
-        """A status to answer with instead of passing the request on; 0 to hang up; None to pass it on."""
-
-    def answers(self, proxy: Proxy, request: Request) -> bool:
-        """Whether the client gets the store's answer."""
-        return True
-
-
-@dataclass
-class Kill(Fault):
-    """SIGKILL the victim before or after the store did what the first request that is meant asks; the client hears nothing."""
-
-    which: Which
-    after: bool = False
-    hit: Request | None = None
-
-    def before(self, proxy: Proxy, request: Request) -> int | None:
-        """Kill, or wait for the answer."""
-        if self.hit is None and self.which(request):
-            self.hit = request
-            if not self.after:
-                os.kill(proxy.victim.result(10), signal.SIGKILL)
-        return 0 if self.hit is not None and not self.after else None
-
-    def answers(self, proxy: Proxy, request: Request) -> bool:
-        """The store did it: now kill."""
-        if request is self.hit:
-            os.kill(proxy.victim.result(10), signal.SIGKILL)
-        return request is not self.hit
-
-
-@dataclass
-class LoseAnswer(Fault):
-    """The store does what is asked, and the client never hears of it: for the first `times` attempts on each path."""
-
-    which: Which
-    times: int = 1
-    lost: dict[str, int] = field(default_factory=dict)
-
-    def answers(self, proxy: Proxy, request: Request) -> bool:
-        """Not for those that are meant."""
-        if not self.which(request) or self.lost.get(request.path, 0) >= self.times:
-            return True
-        self.hit = request
-        self.lost[request.path] = self.lost.get(request.path, 0) + 1
-        return False
-
-
-@dataclass
-class Refuse(Fault):
-    """Requests that are meant are answered with an error (503: slow down; 500: also what SeaweedFS says when its disk is full)."""
-
-    which: Which
-    status: int = 503
-    refused: int = 0
-
-    def before(self, proxy: Proxy, request: Request) -> int | None:
-        """The error, if the request is meant."""
-        if not self.which(request):
-            return None
-        self.hit = request
-        self.refused += 1
-        return self.status
-
-
-@dataclass
-class Delay(Fault):
-    """Every request takes so many seconds longer."""
-
-    seconds: float
-
-    def before(self, proxy: Proxy, request: Request) -> int | None:
-        """Wait."""
-        time.sleep(self.seconds)
-        return None
-
-
-@dataclass
-class Pause(Fault):
-    """SIGSTOP the victim before the first request that is meant is passed on; `resume` passes it on and lets the victim go on."""
-
-    which: Which
-    reached: threading.Event = field(default_factory=threading.Event)
-    resumed: threading.Event = field(default_factory=threading.Event)
-
-    def before(self, proxy: Proxy, request: Request) -> int | None:
-        """Stop the victim and wait."""
-        if self.hit is None and self.which(request):
-            self.hit = request
-            os.kill(proxy.victim.result(10), signal.SIGSTOP)
-            self.reached.set()
-            self.resumed.wait(200)
-            os.kill(proxy.victim.result(10), signal.SIGCONT)
-        return None
-
-    def resume(self) -> None:
-        """Go on."""
-        self.resumed.set()
 
 
 class Proxy:
@@ -186,12 +46,12 @@ class Proxy:
         """The requests since `arm` that write."""
         return [request for request in self.requests if request.write]
 
-    def note(self, method: str, path: str) -> Request:
-        """Number a request that came in."""
+    def note(self, method: str, path: str) -> tuple[Request, Fault, Future[int]]:
+        """Number a request that came in; with the fault it may meet, and whom that hits."""
         with self._mutex:
             write = 1 + sum(1 for request in self.requests if request.write) if method in _WRITES else 0
             self.requests.append(Request(len(self.requests) + 1, write, method, path))
-            return self.requests[-1]
+            return self.requests[-1], self.fault, self.victim
 
     def close(self) -> None:
         """Stop listening."""
@@ -220,13 +80,13 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object, **kwargs: object) -> None:
         """Say nothing."""
 
     def _pass(self) -> None:
         proxy = self.server.proxy
-        request, fault = proxy.note(self.command, self.path), proxy.fault
-        instead = fault.before(proxy, request)
+        request, fault, victim = proxy.note(self.command, self.path)
+        instead = fault.before(victim, request)
         if instead is not None:
             for _ in self._body():
                 pass
@@ -242,10 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
                     upstream.putheader(name, value)
             if chunked:
                 upstream.putheader("Transfer-Encoding", "chunked")
-            upstream.endheaders(self._body(), encode_chunked=chunked)  # type: ignore[arg-type]  # any iterable of bytes will do
+            upstream.endheaders(self._body(), encode_chunked=chunked)
             answer = upstream.getresponse()
             request.status = answer.status
-            if fault.answers(proxy, request):
+            if fault.answers(victim, request):
                 self._answer(answer)
             else:
                 self.close_connection = True
@@ -292,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
+def _pieces(stream: BufferedIOBase, size: int) -> Iterator[bytes]:
     while size and (piece := stream.read(min(size, _PIECE))):
         size -= len(piece)
         yield piece

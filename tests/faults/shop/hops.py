@@ -2,9 +2,10 @@
 
 import polars as pl
 
-from flows.shop import tables
 from lake.contract import PROVENANCE
 from lake.hop import changes, hop
+
+from . import tables
 
 
 @hop(tables.customers, write="merge", raw=changes(tables.bronze_customers))
