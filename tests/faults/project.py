@@ -85,7 +85,7 @@ class Shop:
         self.deliveries.append(Delivery(source, name, data))
 
     def deliver_generation(self, number: int) -> None:
-        """New orders, corrected ones, a copy, an empty file, broken lines; and with every other generation customers that come or move."""
+        """New orders, corrected ones, a copy, an empty file, broken lines, a file that was only touched; and customers every other time."""
         first = 10 * number
         new = [(first + i, (first + i) % 7 + 1, f"{first + i}.50", "2024-01-01") for i in range(6)]
         new += [(first - 3, 1, f"{number}.25", "2024-02-02"), (first + 6, 99, "1.00", "2024-01-01"), (first + 7, 0, "1.00", "2024-01-01")]
@@ -93,6 +93,8 @@ class Shop:
         if number % 2 == 0:
             who = [(i, "AT" if (i + number) % 3 else "CH") for i in range(8)] + [(number, "FR"), (8, "nowhere")]
             self.deliver("customers", f"customers-{number}.csv", _csv("customer,country", who))
+        for touched in [one for one in self.deliveries if one.name.startswith("broken-")][-1:]:
+            self.deliver("orders", touched.name, touched.data)
         if number:
             self.deliver("orders", f"orders-{number - 1}.csv", _csv("order,customer,amount,day", [(first - 10, 2, f"{number}.75", "2024-03-03")]))
         self.deliver("orders", f"orders-{number}.csv", _csv("order,customer,amount,day", new))
