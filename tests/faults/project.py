@@ -104,10 +104,9 @@ class Shop:
         self.deliver("orders", f"broken-{number}.csv", broken.encode())
 
     def deliver_extra(self, number: int) -> None:
-        """One more file under a name of its own."""
-        self.deliver(
-            "orders", f"extra-{number}.csv", _csv("order,customer,amount,day", [(100_000 + number, 5, "5.55", "2024-05-05"), (number, 5, "6.66", "2024-05-06")])
-        )
+        """One more file under a name of its own, with rows to reject on the way to bronze and to silver."""
+        rows = f"{100_000 + number},5,5.55,2024-05-05\n\n{number},5,6.66,2024-05-06\n{200_000 + number},98,1.00,2024-05-07\n"
+        self.deliver("orders", f"extra-{number}.csv", f"order,customer,amount,day\n{rows}".encode())
 
     def start(self, proxy: Proxy, fault: Fault | None = None, *, victim: int | None = None, **settings: str) -> subprocess.Popen[str]:
         """`lake run shop` as a process that reaches the store through the proxy, with `fault` in its way; it is the victim unless another is."""
