@@ -1,0 +1,1 @@
+"""A shop: orders and customers as files, brought to what each country ordered."""
