@@ -14,7 +14,7 @@ from lake.content import Content, content_sums, read_sums
 from lake.contract import RESCUED
 from lake.datafile import write_parts
 from lake.difference import Difference, difference
-from lake.errors import LakeError
+from lake.errors import LakeError, translated
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
@@ -89,6 +89,8 @@ def _one(run: Run, again: Run, step: Step, pin: Pin, release: Release, failed: d
         return _compared(run, again, step.name, pin, record)
     except LakeError as error:
         return Replayed(step.name, pin.version, "not replayed", str(error), pin.rows, pin.content)
+    except (pl.exceptions.PolarsError, OSError) as error:  # the recomputation was read and written by lake itself: what cannot be read is what was stored
+        return Replayed(step.name, pin.version, "damaged", f"its stored rows cannot be read: {translated(error, step.name)}", pin.rows, pin.content)
 
 
 def _unfit(run: Run, step: Step, record: Record, release: Release) -> str | None:

@@ -16,7 +16,7 @@ from lake.contract import FILE
 from lake.datafile import scan_parts
 from lake.delta import Snapshot
 from lake.difference import Difference, difference_of
-from lake.errors import LakeError
+from lake.errors import LakeError, translated
 from lake.hop import VALIDITY, Hop
 from lake.ingest import read_again
 from lake.pipeline import Pipeline
@@ -51,6 +51,8 @@ def verify(run: Run, pipeline: Pipeline, *, share: float, seed: int | None = Non
                 yield _bronze(run, step.work, last[0], there, share, chance)
         except LakeError as error:
             yield _row(step.name, "", 0, "not verified", str(error))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            yield _row(step.name, "", 0, "differs", f"its rows, or those it was made from, cannot be read: {translated(error, step.name)}")
 
 
 def _hop(run: Run, hop: Hop, record: Record, there: Snapshot, share: float, chance: random.Random) -> Row:

@@ -135,7 +135,7 @@ def _count(condition: pl.Expr) -> pl.Expr:
     return condition.sum().cast(pl.Int64)
 
 
-@hop(tables.daily_delays, counts="flights", flights=tables.flights, airlines=tables.airlines)
+@hop(tables.daily_delays, write="by_key", counts="flights", flights=changes(tables.flights), airlines=tables.airlines)
 def summarise_delays(flights: pl.LazyFrame, airlines: pl.LazyFrame) -> pl.LazyFrame:
     """Delays by day and carrier."""
     delay = pl.col("departure_delay")
