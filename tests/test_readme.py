@@ -58,6 +58,27 @@ def test_each_command_shown_works_on_the_demo(flights_lake: Built, command: str)
     assert done.stdout.strip()
 
 
+@pytest.mark.slow
+def test_what_is_shown_under_break_it_works(tmp_path: Path) -> None:
+    """A killed run, its retry, a range, a rollback that holds, a replay and a verification: the very lines of the README, in order, on a lake of their own."""
+    block = _README.split("## Break it")[1].split("```sh\n")[1].split("```")[0]
+    home = tmp_path / "home"
+    first = _python(["-m", "lake", "run", "nyc", "--no-prefect"], ROOT, home)
+    assert first.returncode == 0, first.stderr
+    shell = f'set -e\nlake() {{ "{sys.executable}" -m lake "$@"; }}\n' + block.replace(
+        "timeout -s KILL 3 lake", f'timeout -s KILL 3 "{sys.executable}" -m lake'
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home)}
+    done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nyc: release 2" in done.stdout
+    assert "nyc: release 3" in done.stdout, "the range"
+    assert "nyc: release 4 is held" in done.stdout
+    assert "release 5: nothing is held" in done.stdout
+    assert "equal" in done.stdout
+    assert "differs" not in done.stdout
+
+
 def test_the_environment_script_names_only_what_is_there() -> None:
     """The Makefile's targets run scripts that exist and parse as POSIX shell."""
     for script in (ROOT / "scripts").glob("*.sh"):
