@@ -120,7 +120,7 @@ def test_a_run_killed_at_each_write_loses_and_doubles_nothing(shop: Shop, proxy:
     shop.prepare(proxy)
     for generation in range(3):
         shop.deliver_generation(generation)
-        number, after = 1 if _FULL else chance.randint(1, 4), False
+        number, after = 1 if _FULL else chance.randint(1, 3), False
         while (hit := killed.kill(number, after=after)) is not None:
             if _FULL:  # each write before and after; what is kept is not written again, and a commit makes its parts needless
                 if after and hit.boundary.endswith(".json") and not hit.boundary.startswith(_KEPT):
@@ -129,7 +129,7 @@ def test_a_run_killed_at_each_write_loses_and_doubles_nothing(shop: Shop, proxy:
                     number += 1
                 after = not after
             else:
-                number, after = chance.randint(1, 5) if commits()(hit) else number + 1, not after
+                number, after = chance.randint(1, 4) if commits()(hit) else number + 1, not after
             if len(extras) <= generation and (
                 hit.boundary.startswith("PUT quarantine/silver/shop/orders/_delta_log") if _FULL else killed.hit.total() % 8 == 0
             ):
