@@ -129,7 +129,7 @@ class Delay(Fault):
 
 @dataclass
 class Pause(Fault):
-    """SIGSTOP the victim before the first request that is meant is passed on; `resume` passes it on and lets the victim go on."""
+    """SIGSTOP the victim, a child of this process, before the first request that is meant is passed on; `resume` passes it on and lets the victim go on."""
 
     which: Which
     reached: threading.Event = field(default_factory=threading.Event)
@@ -140,6 +140,7 @@ class Pause(Fault):
         if self.hit is None and self.which(request):
             self.hit = request
             os.kill(victim.result(10), signal.SIGSTOP)
+            os.waitid(os.P_PID, victim.result(), os.WSTOPPED)
             self.reached.set()
             self.resumed.wait(200)
             os.kill(victim.result(10), signal.SIGCONT)

@@ -100,7 +100,8 @@ class Shop:
         self.deliver("orders", f"orders-{number}.csv", _csv("order,customer,amount,day", new))
         self.deliver("orders", f"copy-{number}.csv", _csv("order,customer,amount,day", new))
         self.deliver("orders", f"empty-{number}.csv", b"")
-        broken = f'order,customer,amount,day\n{first + 1},3,3.33,2024-04-04,more,"and, more"\n\n{first + 2},3,7.77\n{first + 3},"4,1.00,2024-04-04\n{first + 4},4,9.99,2024-04-04\n'
+        broken = f'order,customer,amount,day\n{first + 1},3,3.33,2024-04-04,more,"and, more"\n\n{first + 2},3,7.77\n'
+        broken += f'{first + 3},"4,1.00,2024-04-04\n{first + 4},4,9.99,2024-04-04\n'
         self.deliver("orders", f"broken-{number}.csv", broken.encode())
 
     def deliver_extra(self, number: int) -> None:
