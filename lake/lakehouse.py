@@ -64,11 +64,13 @@ class Lake:
         return _frame(self._catalog.tables(pins))
 
     def releases(self) -> pl.DataFrame:
-        """One row a release, newest first: release, at, flow, run, tables."""
+        """One row a release, newest first: release, at, flow, run, tables, note (what it rolls back to, and what is held)."""
         rows = []
         for number in reversed(numbers(self.store)):
             release = read_release(self.store, number)
-            rows.append({"release": number, "at": release.at, "flow": release.run.flow, "run": release.run.id, "tables": len(release.tables)})
+            rows.append(
+                {"release": number, "at": release.at, "flow": release.run.flow, "run": release.run.id, "tables": len(release.tables), "note": release.note}
+            )
         return _frame(rows)
 
     def close(self) -> None:

@@ -47,6 +47,12 @@ class Release(BaseModel):
     restores: int | None = None
     held: dict[str, str] = {}
 
+    @property
+    def note(self) -> str:
+        """What is particular about it, in words; empty for what a run released."""
+        restored = f"as release {self.restores}" if self.restores else ""
+        return "; ".join(part for part in (restored, *(f"{subject} held" for subject in self.held)) if part)
+
 
 def numbers(store: Store) -> list[int]:
     """The numbers of all releases, oldest first."""

@@ -37,10 +37,10 @@ CLEANED = "silver.nyc.airports"  # some of its rows are rejected
 
 LISTINGS: dict[str, tuple[str, ...]] = {
     "ls": (), "show": (GOLD,), "history": (GOLD,), "schema": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
-    "plan": (), "release ls": (), "release show": (), "doctor": (),
+    "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"),
 }  # fmt: skip
 """Every command that only looks, with what it is asked about."""
-WORKING = {"land", "run"}
+WORKING = {"land", "run", "maintain", "release diff"}
 LAYERS = (("bronze", "orders"), ("silver", "orders"), ("gold", "totals"))
 NAMES_NO_TABLE = {"release ls", "doctor"}
 

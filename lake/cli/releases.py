@@ -28,7 +28,7 @@ def release_ls(env: str | None, as_json: bool) -> None:
     """List the releases, newest first."""
     store = open_store(load_settings(env=env))
     found = [read_release(store, number) for number in reversed(numbers(store))]
-    rows = [{"release": r.number, "at": r.at, "flow": r.run.flow, "run": r.run.id, "tables": len(r.tables), "note": _note(r)} for r in found]
+    rows = [{"release": r.number, "at": r.at, "flow": r.run.flow, "run": r.run.id, "tables": len(r.tables), "note": r.note} for r in found]
     if as_json:
         print_json(rows)
         return
@@ -118,8 +118,3 @@ def _meant(store: Store, number: str) -> Release:
     if found is None:
         raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
     return found
-
-
-def _note(found: Release) -> str:
-    restored = f"as release {found.restores}" if found.restores else ""
-    return "; ".join(part for part in (restored, *(f"{subject} held" for subject in found.held)) if part)

@@ -245,7 +245,7 @@ def test_runs_at_the_same_time_do_the_work_once(shop: Shop, weed: Store, tmp_pat
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("which", list(_COMMITS))
-def test_a_run_that_slept_through_anothers_does_not_publish(shop: Shop, proxy: Proxy, weed: Store, which: str) -> None:
+def test_a_run_that_slept_through_another_one_does_not_publish(shop: Shop, proxy: Proxy, weed: Store, which: str) -> None:
     """A run stops right before a commit; another does all its work and more; the first goes on and finds the work done. No table has another version."""
     shop.deliver_generation(0)
     shop.run(proxy).went_well()
