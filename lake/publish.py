@@ -68,7 +68,7 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
 
 
 def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVersion:
-    known = last_schema(run.store, previous)
+    known = last_schema(run.store, previous, registered=draft.table.name)  # lake's own tables are registered under another name than their path
     if known is None and previous is not None:
         known = last_schema(run.store, previous, run.log(draft.path).records())
     return register(run.store, describe(draft.table, draft.schema, draft.renamed), known)

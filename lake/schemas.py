@@ -91,14 +91,16 @@ def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[s
             raise StoreError(f"system/schemas/{doc['table']} holds a thousand versions no commit uses", "Remove those above the table's schema version")
 
 
-def last_schema(store: Store, record: Record | None, records: list[tuple[int, Record]] | None = None) -> tuple[int, str, dict[str, Any]] | None:
-    """Number, fingerprint and document of the schema a table's last record names; read from the registry, else from commits."""
+def last_schema(
+    store: Store, record: Record | None, records: list[tuple[int, Record]] | None = None, *, registered: str | None = None
+) -> tuple[int, str, dict[str, Any]] | None:
+    """Number, fingerprint and document of the schema a table's last record names; read from the registry (under `registered`, else the name of the table), else from commits."""
     if record is None:
         return None
     if record.schema_document is not None:
         return record.schema_version, record.schema_fingerprint, record.schema_document
     try:
-        doc = json.loads(store.get(f"system/schemas/{record.table}/{record.schema_version}.json"))
+        doc = json.loads(store.get(f"system/schemas/{registered or record.table}/{record.schema_version}.json"))
     except StoreError:
         doc = next((r.schema_document for _, r in records or [] if r.schema_version == record.schema_version and r.schema_document), None)
     return (record.schema_version, record.schema_fingerprint, doc) if doc is not None else None
