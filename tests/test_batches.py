@@ -29,6 +29,7 @@ from lake.settings import Settings
 from lake.source import Source
 from lake.store import Store
 from lake.table import Table
+from tests.tiny import bring, write_orders
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -228,3 +229,15 @@ def test_a_killed_landing_is_finished_by_the_next(
     assert not set(reads) & set(before)
     check_kept(run, files)
     assert not any(leftover.exists() for leftover in left)
+
+
+def test_a_delivery_costs_the_same_however_many_came_before(weed_settings: Settings, tmp_path: Path) -> None:
+    """Requests to the store for one more file, rejects and all, from landing to gold: the fourteenth is as cheap as the fourth."""
+    asked = []
+    for number in range(14):
+        write_orders(tmp_path, f"{number:02}.csv", [(number, "ann", "1.00", "2024-01-01"), (100 + number, "test", "1.00", "2024-01-01")])
+        with begin_run(weed_settings, "test", "test") as run:
+            before = sum(run.store.requests.values())
+            bring(run, tmp_path)
+            asked.append(sum(run.store.requests.values()) - before)
+    assert max(asked[9:]) <= max(asked[3:6]) + 2, asked
