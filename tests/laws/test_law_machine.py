@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -40,6 +40,7 @@ _FULL = os.environ.get("LAKE_LAWS") == "full"
 _BUDGET = settings(
     max_examples=60 if _FULL else 6,
     stateful_step_count=30 if _FULL else 12,
+    phases=[Phase.generate, Phase.shrink] if _FULL else [Phase.generate],  # making a failure small takes minutes
     deadline=None,
     derandomize=True,
     database=None,
@@ -112,6 +113,7 @@ class _Model:
     def after_landing(self) -> tuple[list[tuple[str, str, str]], list[str]]:
         """The receipts and landed texts after the folder landed."""
         receipts, landed = list(self.receipts), list(self.landed)
+        copies: list[tuple[str, str, str]] = []  # their receipts follow those of the other files that land with them
         last = {name: sha for name, sha, _ in receipts}
         met = {sha for _, sha, _ in receipts}
         for name, (_, text) in sorted(self.folder.items(), key=lambda item: (item[1][0], item[0])):
@@ -119,17 +121,17 @@ class _Model:
             if last.get(name) == sha:
                 continue
             copy = name not in last and sha in met
-            receipts.append((name, sha, "duplicate" if copy else "landed"))
+            (copies if copy else receipts).append((name, sha, "duplicate" if copy else "landed"))
             met.add(sha)
             if not copy:
                 landed.append(text)
-        return receipts, landed
+        return receipts + copies, landed
 
     def tables(self) -> dict[str, Content]:
         """The rows of each table once everything landed was worked through; of bronze its columns too."""
         wide = any(",note" in text for text in self.landed)
         raw = [line.split(",") for text in self.landed for line in text.splitlines()[1:]]
-        bronze = sorted((*line, *([None] if wide and len(line) == 4 else [])) for line in raw)  # noqa: PLR2004  # columns
+        bronze = [(*line, *([None] if wide and len(line) == 4 else [])) for line in raw]  # noqa: PLR2004  # columns
         states = {int(line[0]): (self._customer(line), Decimal(line[2]), dt.date.fromisoformat(line[3])) for line in raw if self._fits(line)}
         sums: dict[str, tuple[int, Decimal]] = {}
         for customer, amount, _ in states.values():
@@ -424,7 +426,7 @@ class Machine(RuleBasedStateMachine):
         if record.quarantine and record.quarantine["version"] >= 0:
             kept = open_snapshot(run.store, f"quarantine/{path_of(orders.name)}", record.quarantine["version"])
             assert kept.scan().collect().height == self.model.rejects()
-        assert last_record(run, bronze_orders).rejects == sum(not text for text in self.model.landed)
+        assert last_record(run, bronze_orders).rejects == 0, "every file can be read; one without bytes has no records"
 
     def _ledgers_balance(self, run: Run) -> None:
         for path in (LANDINGS, *(path_of(table.name) for table in _TABLES)):
