@@ -38,8 +38,8 @@ from tests.tiny import bronze_orders, clean_orders, last_record, orders, source_
 
 _FULL = os.environ.get("LAKE_LAWS") == "full"
 _BUDGET = settings(
-    max_examples=60 if _FULL else 6,
-    stateful_step_count=30 if _FULL else 12,
+    max_examples=60 if _FULL else 14,
+    stateful_step_count=30 if _FULL else 14,
     phases=[Phase.generate, Phase.shrink] if _FULL else [Phase.generate],  # making a failure small takes minutes
     deadline=None,
     derandomize=True,
