@@ -282,8 +282,10 @@ class Machine(RuleBasedStateMachine):
             self._go(run)
         self._done()
 
-    @rule(at=st.integers(1, 24), after=st.booleans())
-    def crashes(self, at: int, *, after: bool) -> None:
+    @rule(rows=some_rows, at=st.integers(1, 12), after=st.booleans())
+    def crashes(self, rows: Rows, at: int, *, after: bool) -> None:
+        """A run that has something to do is killed at one of its writes, before or after it."""
+        self._drop(self._fresh_name(), _text(rows))
         with self._run() as run:
             _kill(run.store, at, after=after)
             try:
@@ -294,9 +296,10 @@ class Machine(RuleBasedStateMachine):
             else:
                 self._done()
 
-    @rule(at=st.none() | st.integers(1, 24), after=st.booleans())
-    def two_run_at_once(self, at: int | None, *, after: bool) -> None:
+    @rule(rows=some_rows, at=st.none() | st.integers(1, 12), after=st.booleans())
+    def two_run_at_once(self, rows: Rows, at: int | None, *, after: bool) -> None:
         """Two runs at once, one of which may be killed; the other ends as if it were alone."""
+        self._drop(self._fresh_name(), _text(rows))
         self._count("races")
         failed: list[BaseException] = []
 
