@@ -411,7 +411,7 @@ class Machine(RuleBasedStateMachine):
             assert bool(self.releases[max(self.releases)][0].held) == self.model.held
 
     def _agrees(self, run: Run, release: Release) -> None:
-        """Each pinned table was made from the very rows of the others that are pinned, and its rejects are all there."""
+        """Each pinned table was made from the very rows of the others that are pinned."""
         for name, pin in release.tables.items():
             last = run.log(path_of(name)).last_record(until=pin.version)
             assert last is not None
