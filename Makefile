@@ -10,7 +10,7 @@ test:  ## every test that fits in a quarter of an hour
 	@sh scripts/venv.sh dev
 	@.venv/bin/python -m pytest $(ARGS)
 
-check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs
+check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas
 	@sh scripts/venv.sh dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -20,6 +20,7 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 	.venv/bin/typos
 	.venv/bin/yamllint -s infra .github
 	.venv/bin/python scripts/check_docs.py
+	.venv/bin/python -m lake schema write --check
 
 bench:  ## measure against the hand-written floor
 	@sh scripts/venv.sh dev

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lake.lakehouse import Lake, TableHandle, open  # noqa: A004  # lake.open() is the name people type
+    from lake.previewing import preview
 
-__all__ = ["Lake", "TableHandle", "open"]
+__all__ = ["Lake", "TableHandle", "open", "preview"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are first used, so that `import lake` costs next to nothing."""
+    if name == "preview":
+        from lake.previewing import preview
+
+        return preview
     if name in __all__:
         from lake import lakehouse
 

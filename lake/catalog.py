@@ -15,7 +15,7 @@ from lake.errors import NotFound, UnknownName
 from lake.log import TableLog
 from lake.quarantine import REJECTED
 from lake.record import Record
-from lake.schemas import compare
+from lake.schemas import compare, last_schema
 from lake.store import Store
 from lake.table import LAYERS, path_of, quarantine_path_of
 
@@ -36,7 +36,16 @@ class Catalog:
         return self._logs.setdefault(name, TableLog(self.store, path_of(name)))
 
     def names(self) -> list[str]:
-        """Every table's name, bronze first. A handful of requests, however long the history."""
+        """The name of every table that was ever committed, bronze first. At most one request a table beside those of `folders`."""
+        found = self.folders()
+        with ThreadPoolExecutor(_READERS) as pool:
+            return [name for name, there in zip(found, pool.map(lambda name: self.log(name).exists(), found), strict=True) if there]
+
+    def folders(self) -> list[str]:
+        """The name of every table that has a folder: of each that is there, and of those whose first run was killed before its commit.
+
+        Bronze first. A request a layer and a subject, however many tables and however long their history.
+        """
         subjects = [(layer, subject) for layer in LAYERS for subject in self.store.children(layer)]
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(lambda place: [f"{place[0]}.{place[1]}.{table}" for table in self.store.children("/".join(place))], subjects)
@@ -44,8 +53,9 @@ class Catalog:
 
     def last(self, name: str, *, version: int | None = None) -> tuple[int, Record]:
         """Version and record of the table's last commit (at or before `version`). Raises UnknownName, suggesting the nearest."""
-        found = self.log(name).last_record(until=version) if _TABLE_NAME.fullmatch(name) else None
-        if found is None and version is not None and name in self.names():
+        named = bool(_TABLE_NAME.fullmatch(name))
+        found = self.log(name).last_record(until=version) if named else None
+        if found is None and version is not None and named and self.log(name).exists():
             raise UnknownName(f"{name} has no version {version}", f"The newest is {self.log(name).version()}")
         if found is None:
             raise UnknownName.among("table", name, self.names())
@@ -53,7 +63,7 @@ class Catalog:
 
     def tables(self, versions: dict[str, int] | None = None) -> list[Row]:
         """One row a table: name, layer, size, version, schema version, freshness, rejects. `versions` pins some; else the newest."""
-        names = list(versions) if versions is not None else self.names()
+        names = list(versions) if versions is not None else self.folders()
         with ThreadPoolExecutor(_READERS) as pool:
             lasts = list(pool.map(lambda name: self.log(name).last_record(until=versions[name] if versions else None), names))
         return [_table_row(name, *last) for name, last in zip(names, lasts, strict=True) if last is not None]
@@ -64,7 +74,10 @@ class Catalog:
         return [_history_row(name, version, record) for version, record in self.log(name).records()]
 
     def schema_versions(self, name: str) -> list[Row]:
-        """One row a schema version, newest first: since which table version, its class, what changed, its columns."""
+        """One row a schema version, newest first: since which table version, its class beside the last and all before, what changed, its columns.
+
+        `diff` is `changes` with a sign before each: + added, − removed, ~ changed.
+        """
         self.last(name)
         rows: list[Row] = []
         previous: dict[str, Any] | None = None
@@ -72,21 +85,60 @@ class Catalog:
             doc = record.schema_document
             if doc is None:
                 continue
-            changes = [change.what for change in compare(previous, doc)] if previous else []
+            changes = compare(previous, doc) if previous else []
+            grade = doc.get("class", "first")
             rows.append(
-                {"table": name, "schema_version": record.schema_version, "since_version": version, "at": record.at, "class": doc.get("class", "first"),
-                 "changes": changes, "columns": doc["columns"], "key": doc["key"], "rules": sorted(doc["rules"])}
+                {"table": name, "schema_version": record.schema_version, "since_version": version, "at": record.at, "class": grade,
+                 "transitive": doc.get("transitive", grade), "changes": [change.what for change in changes], "diff": [change.line for change in changes], "columns": doc["columns"], "key": doc["key"], "rules": sorted(doc["rules"])}
             )  # fmt: skip
             previous = doc
         return rows[::-1]
 
-    def rejects(self, name: str) -> pl.LazyFrame:
-        """The rows rejected on their way into the table and still so, with rules, raw place and values."""
+    def rejects(self, name: str, *, stopped: bool = False, resolved: bool = False) -> pl.LazyFrame:
+        """The rows rejected on their way into the table and still so, with rules, raw place and values; or those that are `resolved`.
+
+        With `stopped`, those that the last run rejected that published nothing of the table; none once a run published again.
+        """
+        if stopped:
+            return self._stopped(name)
         _, record = self.last(name)
         version = int(record.quarantine["version"]) if record.quarantine else -1
-        if version < 0 or record.rejects == 0:
+        if version < 0 or (record.rejects == 0 and not resolved):
             return pl.LazyFrame(schema=REJECTED)
-        return open_snapshot(self.store, quarantine_path_of(name), version).scan()
+        rows = open_snapshot(self.store, quarantine_path_of(name), version).scan()
+        return rows.filter(pl.col("resolved_at").is_not_null() if resolved else pl.col("resolved_at").is_null())
+
+    def _stopped(self, name: str) -> pl.LazyFrame:
+        """What lies in the quarantine beyond the version that the table's record names."""
+        path = quarantine_path_of(name)
+        log = TableLog(self.store, path)
+        newest = log.version() if _TABLE_NAME.fullmatch(name) else -1
+        if newest < 0:
+            self.last(name)
+            return pl.LazyFrame(schema=REJECTED)
+        last = self.log(name).last_record()
+        published = int(last[1].quarantine["version"]) if last and last[1].quarantine else -1
+        known = {file.path for file in open_snapshot(self.store, path, published).files} if published >= 0 else set()
+        there = open_snapshot(self.store, path, newest)
+        return there.scan(tuple(file for file in there.files if file.path not in known))
+
+    def rules(self, name: str, *, version: int | None = None) -> list[Row]:
+        """One row a rule of the table: rule, severity, what it asks, what the last commit (at or before `version`) that judged rows found."""
+        at, record = self.last(name, version=version)
+        while record.kind == "maintenance" and at > 0 and (earlier := self.log(name).last_record(until=at - 1)) is not None:
+            at, record = earlier
+        document = last_schema(self.store, record) or last_schema(self.store, record, self.log(name).records())
+        declared: dict[str, str] = dict(document[2].get("checks", {})) if document else {}
+        asked = dict(document[2]["rules"]) if document else {}
+        usual = "fail" if name.startswith("gold.") else "quarantine"
+        told = {check.name: check for check in record.checks}
+        rows = []
+        for rule in dict.fromkeys([*asked, *declared, *record.rules]):
+            severity, _, words = declared.get(rule, usual).partition(": ")
+            count = record.warned.get(rule, 0) if severity == "warn" else record.rules.get(rule, 0)
+            row = {"rule": rule, "severity": severity, "asked": words or asked.get(rule, ""), "rows": None if rule in told else count}
+            rows.append(row | {"holds": told[rule].holds if rule in told else count == 0, "found": told[rule].value if rule in told else f"{count:,} rows"})
+        return rows
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The table's rows at `version`, or the newest."""
@@ -126,7 +178,9 @@ def _history_row(name: str, version: int, record: Record) -> Row:
         "trigger": record.run.trigger, "prefect_flow_run": record.run.prefect_flow_run, "hop": record.code.hop if record.code else None,
         "fingerprint": record.code.fingerprint if record.code else None, "commit": record.code.commit if record.code else None,
         "modified": record.code.modified if record.code else None, "mode": record.mode, "reason": record.reason, "write": record.write,
-        "inputs": [i.model_dump() for i in record.inputs], "files": [f.model_dump() for f in record.files], "schema_version": record.schema_version,
-        "ledger": {entry: count for entry, count in record.ledger if count is not None}, "rules": record.rules, "rejects": record.rejects,
+        "inputs": [i.model_dump() for i in record.inputs], "files": [f.model_dump() for f in record.files],
+        "notices": [notice.line() for notice in record.notices], "schema_version": record.schema_version,
+        "ledger": {entry: count for entry, count in record.ledger if count is not None}, "rules": record.rules, "warned": record.warned,
+        "checks": [check.model_dump() for check in record.checks], "rejects": record.rejects,
         "rows": record.rows, "content": record.content.value if record.content else None, "seconds": record.seconds,
     }  # fmt: skip

@@ -39,10 +39,8 @@ def due(files: Iterable[DataFile]) -> tuple[DataFile, ...]:
 
 def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
     """Put the small files of the table at `path` together, where that is due. Returns how many files went; 0 if another run was faster."""
-    log = run.log(path)
-    base = log.version()
-    last = log.last_record(until=base) if base >= 0 else None
-    if last is None:
+    base, before = run.log(path).head()
+    if before is None:
         return 0
     try:
         there = run.snapshot(path, base)
@@ -56,7 +54,7 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
     with run.workspace(f"compact-{path}") as folder:
         write_parts(rows.sort(sort) if sort and small else rows, folder)
         try:
-            rearrange(run, path, base, last[1], removed=files, parts=folder, why=f"{len(files)} small files put together")
+            rearrange(run, path, base, before, removed=files, parts=folder, why=f"{len(files)} small files put together")
         except CommitConflict:
             return 0
     return len(files)
@@ -69,7 +67,7 @@ def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[
     record = before.model_copy(
         update={
             "kind": "maintenance", "batch": f"{run.info.id}/{path}", "at": dt.datetime.now(dt.UTC), "run": run.info, "reason": why, "ledger": Ledger(),
-            "files": [], "rules": {}, "conversions": {}, "schema_document": None, "seconds": {}, "within": None,
+            "files": [], "rules": {}, "warned": {}, "conversions": {}, "schema_document": None, "seconds": {}, "within": None,
             "bytes": before.bytes + sum(f.size for f in added) - sum(f.size for f in removed), "data_files": before.data_files + len(added) - len(removed),
         }
     )  # fmt: skip

@@ -8,7 +8,9 @@ rejected rows with their original values and the rules they broke, and no silent
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,33 +37,59 @@ class Contract(dy.Schema):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Two lazy frames: `good` has the contract's columns and provenance, typed; `bad` has the columns as they came in, and `_rules`."""
+    """Two lazy frames: `good` has the contract's columns and provenance, typed; `bad` has the columns as they came in, and `_rules`.
+
+    `doubts` says by rule, over the rows of `doubtful` (`good` with what the rules need beside it), which of them break one that only warns.
+    """
 
     good: pl.LazyFrame
     bad: pl.LazyFrame
+    doubtful: pl.LazyFrame
+    doubts: dict[str, pl.Expr]
 
 
-def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str) -> Judgement:
+def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str, warn: frozenset[str] = frozenset(), marks: Mapping[str, str] | None = None) -> Judgement:
     """Sort the rows of `frame` by the contract's rules, without collecting it.
 
     Text is parsed into the contract's numbers and dates (ISO 8601), and a value that cannot be is a broken rule `column|dtype` or
     `column|date`. Instants are parsed in the hop, which knows their format and zone. Other type
     differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns.
+
+    `marks` names further rules, each with the Boolean column of `frame` that says whether a row keeps it. Rows that break nothing
+    but rules in `warn` are good.
     """
-    schema = frame.collect_schema()
+    marks = marks or {}
+    schema = pl.Schema({name: dtype for name, dtype in frame.collect_schema().items() if name not in marks.values()})
     carried = [name for name in PROVENANCE if name in schema]
     _fit(contract, schema, carried, who)
     dates = tuple(name for name, column in contract.columns().items() if column.dtype == pl.Date and schema[name] == pl.String)
     read = [pl.col(name).str.to_date("%Y-%m-%d", strict=False) for name in dates]
     kept = [pl.col(name).alias(_TEXT + name) for name in dates]
-    judged = _judged_schema(contract, tuple(carried), dates)
+    judged = _judged_schema(contract, tuple(carried), dates, tuple(marks.items()), warn)
     result, failure = judged.filter(frame.with_columns(*read, *kept), cast=True)
     rules = failure._rule_columns  # noqa: SLF001  # the public accessors collect the failures; ours must stay lazy
     bad = failure._lf.select(  # noqa: SLF001
         *(pl.col(_TEXT + name).alias(name) if name in dates else pl.col(name) for name in schema.names()),
         pl.concat_list([pl.when(pl.col(rule).eq_missing(False)).then(pl.lit(rule)) for rule in rules]).list.drop_nulls().alias(RULES),
     )
-    return Judgement(result.lazy().select(*contract.column_names(), *carried), bad)
+    declared = contract._validation_rules(with_cast=False) if warn else {}  # noqa: SLF001  # dataframely 3 has no public listing of rules
+    doubts = {name: ~(pl.col(marks[name]) if name in marks else declared[name].expr).fill_null(True) for name in sorted(warn)}
+    doubtful = result.lazy().select(*contract.column_names(), *carried, *marks.values())
+    return Judgement(doubtful.drop(list(marks.values())) if marks else doubtful, bad, doubtful, doubts)
+
+
+def parsed(contract: type[Contract], schema: pl.Schema, name: str) -> pl.Expr:
+    """A column of a frame of `schema` as the contract's type, the way the judge reads it: null where it cannot be."""
+    wanted = contract.columns()[name].dtype
+    if wanted == pl.Date and schema[name] == pl.String:
+        return pl.col(name).str.to_date("%Y-%m-%d", strict=False)
+    return pl.col(name) if schema[name] == wanted else pl.col(name).cast(wanted, strict=False)
+
+
+def firm_rules(contract: type[Contract]) -> set[str]:
+    """The rules that decide whether a value can be held at all: its type, that it is there, and whatever is asked of keys."""
+    firm = {f"{name}|{kind}" for name in contract.columns() for kind in ("dtype", "date", "nullability")}
+    return firm | {name for name in rule_names(contract) if name.split("|")[0] in contract.primary_key()}
 
 
 def rule_names(contract: type[Contract]) -> list[str]:
@@ -83,19 +111,36 @@ def document(contract: type[Contract]) -> dict[str, Any]:
             }
             for name, column in contract.columns().items()
         ],
-        "rules": {name: str(rule.expr) for name, rule in rules.items() if name != "primary_key"},
+        "rules": {name: _asked(contract, rule.expr) for name, rule in rules.items() if name != "primary_key"},
     }  # fmt: skip
 
 
+def _asked(contract: type[Contract], expression: pl.Expr) -> str:
+    """A rule in words, with a digest of it where Polars shortens the words: two rules that differ never read alike."""
+    words = str(expression)
+    if "python_udf" in words:
+        exact = inspect.getsource(contract)
+    elif "…" in words or "Series" in words:
+        exact = str(expression.meta.serialize(format="json"))
+    else:
+        return words
+    return f"{words} #{hashlib.sha256(exact.encode()).hexdigest()[:12]}"
+
+
 def undocumented(contract: type[Contract]) -> list[str]:
-    """What a reader of the contract would miss: a docstring, a description, a number's unit. Empty when it is complete."""
-    missing = [] if (contract.__doc__ or "").strip() else ["the contract has no docstring"]
+    """What a reader of the contract would miss: a docstring, a description, a number's unit. TODO is none of them. Empty when it is complete."""
+    missing = [] if _says_something(contract.__doc__) else ["the contract has no docstring"]
     for name, column in contract.columns().items():
-        if not column.description:
+        if not _says_something(column.description):
             missing.append(f"{name} has no description")
-        if column.dtype.is_numeric() and not column.primary_key and "unit" not in (column.metadata or {}):
+        if column.dtype.is_numeric() and not column.primary_key and not _says_something((column.metadata or {}).get("unit", "TODO")):
             missing.append(f"{name} has no unit")
     return missing
+
+
+def _says_something(text: Any) -> bool:
+    told = str(text or "").strip()
+    return bool(told) and not told.startswith("TODO")
 
 
 def check_declaration(contract: type[Contract]) -> None:
@@ -144,20 +189,38 @@ def ending(contract: type[Contract], columns: tuple[str, ...]) -> type[Contract]
     return type(f"{contract.__name__}Ending", (Contract,), spoken)
 
 
-_derived: dict[tuple[type[Contract], tuple[str, ...], tuple[str, ...]], type[dy.Schema]] = {}
+_Derived = tuple[type[Contract], tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...], frozenset[str]]
+_derived: dict[_Derived, type[dy.Schema]] = {}
 
 
-def _judged_schema(contract: type[Contract], carried: tuple[str, ...], dates: tuple[str, ...]) -> type[dy.Schema]:
-    """The contract without its key rule (which needs all rows at once), with provenance and the text of its dates; cached."""
-    if (contract, carried, dates) not in _derived:
+def _judged_schema(
+    contract: type[Contract], carried: tuple[str, ...], dates: tuple[str, ...], marks: tuple[tuple[str, str], ...], warn: frozenset[str]
+) -> type[dy.Schema]:
+    """The contract without its key rule (which needs all rows at once) and rules that warn, with provenance, the text of its dates and marks; cached."""
+    called = (contract, carried, dates, marks, warn)
+    if called not in _derived:
         columns: dict[str, Any] = {
             name: column.with_primary_key(False).with_nullable(False) for name, column in contract.columns().items() if column.primary_key
         }
         columns |= {name: _CARRIED[name] for name in carried}
         columns |= {_TEXT + name: dy.String(nullable=True) for name in dates}
         columns |= {f"{name}|date": dy.rule()(partial(_was_read, name=name)) for name in dates}
-        _derived[contract, carried, dates] = type(contract.__name__, (contract,), columns)
-    return _derived[contract, carried, dates]
+        columns |= {column: dy.Bool(nullable=True) for _, column in marks}
+        columns |= {name: dy.rule()(partial(_is_marked, name=column)) for name, column in marks}
+        if warn:
+            columns["_validation_rules"] = classmethod(partial(_firm, warn=warn))
+        _derived[called] = type(contract.__name__, (contract,), columns)
+    return _derived[called]
+
+
+def _firm(schema: type[dy.Schema], *, with_cast: bool, warn: frozenset[str]) -> dict[str, Any]:
+    """The rules by which rows are turned away."""
+    every = dy.Schema._validation_rules.__func__(schema, with_cast=with_cast)  # type: ignore[attr-defined]  # noqa: SLF001
+    return {name: rule for name, rule in every.items() if name not in warn}
+
+
+def _is_marked(_: Any, *, name: str) -> pl.Expr:
+    return pl.col(name)
 
 
 def _was_read(_: Any, *, name: str) -> pl.Expr:

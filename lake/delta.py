@@ -107,7 +107,7 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
         DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]}))
         for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True)
     )
-    bounds = actions.select(pl.col("path"), pl.col("^(min|max)\\..*$"))
+    bounds = actions.select(pl.col("path"), pl.col("^(min|max|null_count)\\..*$"))
     return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files, bounds)
 
 

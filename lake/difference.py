@@ -57,7 +57,7 @@ def difference_of(was: pl.LazyFrame, now: pl.LazyFrame, key: list[str], *, examp
     keys = differ.filter(pl.col(_OLD).is_not_null() & pl.col(_NEW).is_not_null()).select(key)
     told, names, rounding = _changes(was, now, key, keys.sort(key).head(_LOOKED_AT), sorted(columns - PROVENANCE.keys() - set(key)), examples)
     ends = differ.filter(pl.col(_OLD).is_null() | pl.col(_NEW).is_null()).sort(key).head(examples)
-    words = ends.select(*key, pl.lit(None, pl.String).alias("column"), *_words(ends, _OLD, "was"), *_words(ends, _NEW, "is"))
+    words = ends.select(*key, pl.lit(None, pl.String).alias("column"), _words(_OLD, "was"), _words(_NEW, "is"))
     shown = pl.concat([told, words]).head(examples)
     return Difference(added, removed, keys.height, names, shown, rounding and not added and not removed and keys.height <= _LOOKED_AT)
 
@@ -74,8 +74,8 @@ def _narrow(frame: pl.LazyFrame, key: list[str], columns: set[str], name: str) -
     return frame.select(*key, row_hash(columns & set(frame.collect_schema())).alias(name))
 
 
-def _words(ends: pl.DataFrame, mark: str, name: str) -> list[pl.Expr]:
-    return [pl.when(pl.col(mark).is_null()).then(pl.lit("no such row")).otherwise(pl.lit("a row")).alias(name)] if mark in ends.columns else []
+def _words(mark: str, name: str) -> pl.Expr:
+    return pl.when(pl.col(mark).is_null()).then(pl.lit("no such row")).otherwise(pl.lit("a row")).alias(name)
 
 
 def _changes(

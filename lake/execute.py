@@ -2,67 +2,70 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from lake.checks import check
 from lake.code import code_of
+from lake.contract import FILE, ROW
 from lake.datafile import scan_parts, write_parts
 from lake.errors import CommitConflict, ContractBroken, LedgerOpen, RejectLimitExceeded
 from lake.hop import Hop
 from lake.outcome import Outcome
 from lake.plan import Plan, Range, make_plan
 from lake.publish import Draft, publish
-from lake.quarantine import REJECTED, quarantine, set_aside
-from lake.record import Ledger
+from lake.quarantine import BARE, of_keys, open_rejects, quarantine, set_aside, stamped
+from lake.record import Check, Ledger
+from lake.refusal import keep_stopped, refuse_checks, refuse_in_range, refuse_rows, stopped_batch
 from lake.run import Run, backoff
 from lake.settle import Settled, settle
 from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
 _ATTEMPTS = 5
-_UNFILLED = {"schema_version", "batch", "run", "at"}
 
 
-def execute(run: Run, hop: Hop, *, full: bool = False, backfill: Range | None = None) -> Outcome:
+def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, backfill: Range | None = None) -> Outcome:
     """Bring the hop's table up to date with its inputs, or find that it is. Publishes everything or nothing.
 
-    `full` recomputes it from everything; `backfill` a range of it, where the table declares `time`.
+    `full` recomputes it from everything, for the reason `why` if one is given; `backfill` a range of it, where the table declares `time`.
 
-    Raises HopFailed, SchemaRefused, DTypeRefused, ContractBroken, RejectLimitExceeded or LedgerOpen with the table as it was.
+    Raises HopFailed, SchemaRefused, DTypeRefused, ContractBroken, RejectLimitExceeded or LedgerOpen with the table as it was;
+    where rules or limits stopped it, the rejected rows are in quarantine after the version that the table's record names.
     If another run commits first, plans anew; if that run consumed the same inputs, its result stands.
     """
     for attempt in range(_ATTEMPTS):
         started = time.perf_counter()
         plan = make_plan(run, hop, full=full, backfill=backfill)
+        plan = replace(plan, reason=f"full, because {why}") if full and why else plan
         if not plan.needed:
             return Outcome.nothing(hop.table.name, plan.base, plan.before, plan.reason)
         try:
-            return _carry_out(run, plan, started)
+            return carry_out(run, plan, started)
         except CommitConflict:
             backoff(attempt)
     raise CommitConflict(f"{hop.table.name} lost {_ATTEMPTS} races against other runs", "Run again")
 
 
-def _carry_out(run: Run, plan: Plan, started: float) -> Outcome:
+def carry_out(run: Run, plan: Plan, started: float) -> Outcome:
+    """Do what the plan says, planned since `started` on the performance counter. Raises CommitConflict where another run was faster, else as execute."""
     table = plan.hop.table
     clock = {"plan": time.perf_counter() - started}
     with run.workspace(f"hop-{table.name}") as folder:
         mark = time.perf_counter()
         staged = stage(run, plan, folder)
         clock["transform"] = time.perf_counter() - mark
-        _refuse_bad_rows(plan, staged)
+        try:
+            staged, settled, ledger, checks = _settled(run, plan, staged, folder, clock)
+        except (ContractBroken, RejectLimitExceeded) as stop:
+            _write_rejects(run, plan, staged, stopped_batch(plan.batch), folder / "stopped")
+            raise keep_stopped(run, table, folder / "stopped", _said(run, plan, staged), plan.before, stop) from None
         mark = time.perf_counter()
-        settled = settle(run, plan, staged, folder)
-        clock["settle"] = time.perf_counter() - mark
-        ledger = _ledger(plan, staged, settled)
-        ledger.check(table.name)
-        _check_places(plan, staged)
-        mark = time.perf_counter()
-        about = _about(run, plan, staged, settled, ledger)
+        about = _about(run, plan, staged, settled) | {"ledger": ledger, "checks": checks}
         about |= _set_aside(run, plan, staged, about, folder)
         about |= _bury(run, plan, staged, settled, about)
         clock["quarantine"] = time.perf_counter() - mark
@@ -72,28 +75,25 @@ def _carry_out(run: Run, plan: Plan, started: float) -> Outcome:
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
 
-def _refuse_bad_rows(plan: Plan, staged: Staged) -> None:
-    """Gold is validated: a bad row is our own mistake. Elsewhere rejects are set aside, up to the table's limit."""
-    table = plan.hop.table
-    if not staged.rejected:
-        return
-    worst = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(staged.rules.items(), key=lambda item: -item[1])[:5])
-    if table.layer == "gold":
-        raise ContractBroken(
-            f"{table.name}: {staged.rejected:,} of {staged.out:,} rows break {worst}{_example(staged)}",
-            "Correct the hop or the contract; nothing was published",
-        )
-    share = staged.rejected / staged.out
-    if share > table.max_rejected:
-        raise RejectLimitExceeded(
-            f"{table.name}: {staged.rejected:,} of {staged.out:,} rows ({share:.1%}) break {worst}; the limit is {table.max_rejected:.1%}{_example(staged)}",
-            "Nothing was published. Correct the source, the hop or the contract, or raise max_rejected",
-        )
-
-
-def _example(staged: Staged) -> str:
-    first = scan_parts(staged.bad, pl.Schema({"row": pl.String(), "rules": pl.List(pl.String())})).select("rules", "row").head(1).collect()
-    return f"; e.g. {first['row'][0][:200]}" if first.height and first["row"][0] else ""
+def _settled(run: Run, plan: Plan, staged: Staged, folder: Path, clock: dict[str, float]) -> tuple[Staged, Settled, Ledger, list[Check]]:
+    """What the staged rows come to in the table. Raises where a rule, a limit or the ledger says that nothing may be published."""
+    staged = refuse_in_range(run, plan, staged)
+    refuse_rows(run, plan, staged)
+    mark = time.perf_counter()
+    settled = settle(run, plan, staged, folder)
+    clock["settle"] = time.perf_counter() - mark
+    if settled.repeated:
+        staged = replace(staged, rejected=staged.rejected + sum(settled.repeated.values()), rules=dict(sorted((staged.rules | settled.repeated).items())))
+        refuse_rows(run, plan, staged)
+    ledger = _ledger(plan, staged, settled)
+    ledger.check(plan.hop.table.name)
+    _check_places(plan, staged)
+    mark = time.perf_counter()
+    checks = check(run, plan, staged, settled)
+    if checks:
+        clock["checks"] = time.perf_counter() - mark
+    refuse_checks(plan.hop.table, checks)
+    return staged, settled, ledger, checks
 
 
 def _ledger(plan: Plan, staged: Staged, settled: Settled) -> Ledger:
@@ -131,47 +131,69 @@ def _check_places(plan: Plan, staged: Staged) -> None:
         )
 
 
-def _about(run: Run, plan: Plan, staged: Staged, settled: Settled, ledger: Ledger) -> dict[str, Any]:
+def _said(run: Run, plan: Plan, staged: Staged) -> dict[str, Any]:
+    """What can be said of a batch before it is settled."""
     hop = plan.hop
-    freshest = staged.freshest or max((r.freshest for r in _upstream(run, plan) if r is not None and r.freshest), default=None)
-    known = plan.before.freshest if plan.before else None
-    code = plan.before.code if plan.within and plan.before else code_of(hop.name, hop.fingerprint, run.settings.root)
+    code = plan.before.code if plan.within and plan.before else code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform)
     return {
-        "kind": "hop", "table": hop.table.name, "batch": plan.batch, "code": code, "within": plan.within,
-        "write": hop.write, "mode": plan.mode, "reason": plan.reason, "inputs": list(plan.inputs.values()), "ledger": ledger, "rules": staged.rules,
-        "conversions": staged.conversions, "content": settled.content.to_hash() if settled.content else None,
-        "freshest": max((at for at in (freshest, known) if at is not None), default=None),
+        "kind": "hop", "table": hop.table.name, "batch": plan.batch, "code": code, "within": plan.within, "write": hop.write, "mode": plan.mode,
+        "reason": plan.reason, "inputs": list(plan.inputs.values()), "rules": staged.rules, "warned": staged.warned, "conversions": staged.conversions,
     }  # fmt: skip
 
 
+def _about(run: Run, plan: Plan, staged: Staged, settled: Settled) -> dict[str, Any]:
+    freshest = staged.freshest or max((r.freshest for r in _upstream(run, plan) if r is not None and r.freshest), default=None)
+    known = plan.before.freshest if plan.before else None
+    return _said(run, plan, staged) | {
+        "content": settled.content.to_hash() if settled.content else None,
+        "freshest": max((at for at in (freshest, known) if at is not None), default=None),
+    }
+
+
 def _upstream(run: Run, plan: Plan) -> list[Any]:
-    found = (run.log(path_of(wanted.table)).last_record(until=wanted.end) for wanted in plan.inputs.values())
+    """The records of the inputs whose rows came in; tables that are only referred to gave none."""
+    found = (run.log(path_of(plan.inputs[name].table)).last_record(until=plan.inputs[name].end) for name in plan.hop.inputs)
     return [last[1] if last else None for last in found]
 
 
 def _set_aside(run: Run, plan: Plan, staged: Staged, about: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Commit the rejected rows, stamped, before the rows that passed."""
-    stamps = {
-        "schema_version": pl.lit(plan.before.schema_version if plan.before else 1, dtype=pl.Int64), "batch": pl.lit(plan.batch),
-        "run": pl.lit(run.info.id), "at": pl.lit(dt.datetime.now(dt.UTC)).cast(pl.Datetime("us", "UTC")),
-    }  # fmt: skip
-    bare = pl.Schema({name: dtype for name, dtype in REJECTED.items() if name not in _UNFILLED})
-    write_parts(scan_parts(staged.bad, bare).with_columns(**stamps).select(list(REJECTED)), folder / "rejects")
-    kept = quarantine(run, plan.hop.table, folder / "rejects", staged.rejected, about, before=plan.before, everything=plan.mode == "full")
+    """Commit the rejected rows before the rows that passed, and find which of the earlier ones were judged anew."""
+    _write_rejects(run, plan, staged, plan.batch, folder / "rejects")
+    kept = quarantine(run, plan.hop.table, folder / "rejects", about, before=plan.before, anew=_anew(run, plan, staged))
     return {"quarantine": kept, "rejects": kept["total"]}
+
+
+def _write_rejects(run: Run, plan: Plan, staged: Staged, batch: str, parts: Path) -> None:
+    if staged.rejected:
+        write_parts(stamped(scan_parts(staged.bad, BARE), run, batch, plan.before.schema_version if plan.before else 1), parts)
+
+
+def _anew(run: Run, plan: Plan, staged: Staged) -> pl.LazyFrame | None:
+    """The earlier rejects whose rows were read again; None where there are none."""
+    if plan.before is None or not plan.before.rejects:
+        return None
+    earlier = open_rejects(run, plan.hop.table, plan.before)
+    if plan.mode == "full":
+        return earlier
+    if plan.again is not None:
+        return earlier.join(plan.again.lazy(), on=[FILE, ROW], how="semi")
+    scope = staged.scope
+    if scope is not None and scope.parts is not None:
+        keys = scan_parts(scope.parts, pl.Schema({name: staged.schema[name] for name in scope.on}))
+        return of_keys(earlier, keys, list(scope.on))
+    return None
 
 
 def _bury(run: Run, plan: Plan, staged: Staged, settled: Settled, about: dict[str, Any]) -> dict[str, Any]:
     """Commit which keys were deleted, where a sequence may bring earlier rows of theirs later."""
     table, before = plan.hop.table, plan.before
     known = before.tombstones if before else None
-    if not table.sequence or plan.hop.deletes is None or (not settled.ended and not (known and plan.mode == "full")):
+    if settled.ended is None:
         return {"tombstones": known}
     schema = pl.Schema({name: staged.schema[name] for name in (*table.key, *ordering(table, staged.schema))})
-    parts = settled.ended or staged.bad.with_name("none")
-    rows = scan_parts(parts, schema).select(pl.len()).collect().item()
+    rows = scan_parts(settled.ended, schema).select(pl.len()).collect().item()
     name = Table(f"bronze.tombstones.{table.name.replace('.', '_')}", owner=table.owner, description=f"Keys that were deleted from {table.name}")
     said = about | {"kind": "tombstones"}
     published = int(known["version"]) if known else -1
-    kept = set_aside(run, name, tombstones_path_of(table.name), schema, parts, rows, said, published=published, everything=plan.mode == "full")
-    return {"tombstones": kept if kept["version"] >= 0 else None}
+    version = set_aside(run, name, tombstones_path_of(table.name), schema, settled.ended, rows, said, published=published, everything=plan.mode == "full")
+    return {"tombstones": {"version": version, "rows": rows} if version >= 0 else None}

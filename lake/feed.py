@@ -66,15 +66,17 @@ def feed_between(store: Store, log: TableLog, schema: pl.Schema, start: int, end
     rows = 0
     for version in range(start + 1, end + 1):
         actions = log.commit_at(version)
+        said = log.record_at(version)
+        if said is not None and said.kind == "migration" and (added or changed):
+            return Feed(store, log.path, schema, (), (), 0, f"got other columns at version {version}")
         told = [action["cdc"] for action in actions if "cdc" in action]
         if told:
             changed += [(version, DataFile(cdc["path"], cdc["size"], 0, "")) for cdc in told]
-            record = log.record_at(version)
-            rows += record.ledger.inserted + record.ledger.updated + record.ledger.adjusted if record else 0
+            rows += said.ledger.inserted + said.ledger.updated + said.ledger.adjusted if said else 0
         elif any("remove" in action and moves_rows(action) for action in actions):
             return Feed(store, log.path, schema, (), (), 0, f"was rewritten at version {version}")
         else:
-            files = [file_of(action["add"]) for action in actions if "add" in action and moves_rows(action)]
+            files = _added(actions)
             added += [(version, file) for file in files]
             rows += sum(file.rows for file in files)
     return Feed(store, log.path, schema, tuple(added), tuple(changed), rows)
@@ -82,11 +84,15 @@ def feed_between(store: Store, log: TableLog, schema: pl.Schema, start: int, end
 
 def added_between(log: TableLog, start: int, end: int) -> tuple[DataFile, ...]:
     """The data files that versions after `start` up to `end` added with new rows. Reads those commits and nothing else."""
-    actions: list[Action] = [action for version in range(start + 1, end + 1) for action in log.commit_at(version)]
-    return tuple(file_of(action["add"]) for action in actions if "add" in action and moves_rows(action))
+    return tuple(file for version in range(start + 1, end + 1) for file in _added(log.commit_at(version)))
 
 
 def bounds_of(file: DataFile, column: str) -> tuple[object, object]:
     """The least and greatest value of `column` in the file as the log tells them; None where it does not."""
     stats = json.loads(file.stats or "{}")
     return stats.get("minValues", {}).get(column), stats.get("maxValues", {}).get(column)
+
+
+def _added(actions: list[Action]) -> list[DataFile]:
+    """The files that a commit added with new rows."""
+    return [file_of(action["add"]) for action in actions if "add" in action and moves_rows(action)]

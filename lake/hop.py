@@ -51,6 +51,13 @@ class Hop:
     by: tuple[str, ...] = ()
     deletes: str | None = None
 
+    @cached_property
+    def sources(self) -> dict[str, Table | Changes]:
+        """All that is read: the inputs by parameter, and the tables that rules refer to, by their names, unless they are snapshots already."""
+        read = {source.name for source in self.inputs.values() if isinstance(source, Table)}
+        referred = (rule.table for rule in self.table.references)
+        return self.inputs | {table.name: table for table in referred if isinstance(table, Table) and table.name not in read}
+
     def __call__(self, *args: pl.LazyFrame, **kwargs: pl.LazyFrame) -> pl.LazyFrame:
         """The team's function, untouched."""
         return self.function(*args, **kwargs)
@@ -74,22 +81,30 @@ class Hop:
     def fingerprint(self) -> str:
         """Changes whenever the hop's code, or the contract it fills, may produce other rows."""
         promise = document(self.table.contract) if self.table.contract else None
+        return fingerprint(self.function, *self._how, promise, *([self.table.judged_by] if self.table.judged_by else []))
+
+    @cached_property
+    def transform(self) -> str:
+        """Changes whenever the rows that come out of the hop, before they are judged, may be others."""
+        return fingerprint(self.function, *self._how)
+
+    @property
+    def _how(self) -> tuple[object, ...]:
         followed = sorted(name for name, source in self.inputs.items() if isinstance(source, Changes))
-        how = (self.write, followed, promise, self.table.sequence, self.counts, self.filters, self.expands, self.by, self.deletes)
-        return fingerprint(self.function, *how)
+        return (self.write, followed, self.table.sequence, self.counts, self.filters, self.expands, self.by, self.deletes)
 
     def reads(self, parameter: str) -> Table:
         """The table that the parameter is given."""
-        source = self.inputs[parameter]
+        source = self.sources[parameter]
         return source.table if isinstance(source, Changes) else source
 
     def follows(self, parameter: str) -> bool:
         """Whether the parameter is given changes rather than a snapshot."""
-        return isinstance(self.inputs[parameter], Changes)
+        return isinstance(self.sources[parameter], Changes)
 
     def upstream(self) -> list[str]:
-        """The names of the tables it reads."""
-        return [self.reads(parameter).name for parameter in self.inputs]
+        """The names of the tables it reads, and of those that the rules of its table refer to."""
+        return list(dict.fromkeys(self.reads(parameter).name for parameter in self.sources))
 
 
 def hop(
@@ -130,6 +145,7 @@ def hop(
         if sorted(expected) != sorted(inputs):
             raise DeclarationError(f"{where} takes ({', '.join(expected)}) but is declared with ({', '.join(inputs)})", "Use the same names")
         _check_write(where, table, write, by, deletes, inputs)
+        _check_rules(where, table, write, by or tuple(table.key), inputs)
         if counts is not None and (table.contract is None or counts not in table.contract.columns()):
             raise DeclarationError(f"{where}: counts={counts!r} is not a column of its contract")
         return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes)
@@ -152,6 +168,19 @@ def _check_write(where: str, table: Table, write: str, by: tuple[str, ...], dele
         raise DeclarationError(f"{where}: deletes={deletes!r} needs write='merge', and a column that the contract does not have")
     if write == "scd2":
         _check_history(where, table)
+
+
+def _check_rules(where: str, table: Table, write: str, by: tuple[str, ...], inputs: dict[str, Table | Changes]) -> None:
+    """Raise DeclarationError where the rules of the table would depend on the order of increments, or on the table itself."""
+    anew = write == "replace" and not any(isinstance(source, Changes) for source in inputs.values())
+    for rule in table.repeats_rejected:
+        if not anew and not (write == "by_key" and set(by) <= set(rule.columns)):
+            raise DeclarationError(
+                f"{where} writes {table.name} by {write}: which row {rule.name} sets aside would depend on the order in which they come",
+                "Let it warn or fail, or write replace from snapshots, or by_key with all of `by` among its columns",
+            )
+    if own := [rule.name for rule in table.references if rule.table.name == table.name]:
+        raise DeclarationError(f"{where}: rule {own[0]} refers to the table that the hop fills", "Check it in the hop")
 
 
 def _check_history(where: str, table: Table) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -13,10 +14,13 @@ from lake.catalog import Catalog, Row
 from lake.delta import Snapshot
 from lake.errors import UnknownName
 from lake.lineage import downstream, upstream
+from lake.log import key_of_record
+from lake.pipeline import find_table
 from lake.release import Release, find_release, numbers, read_release
-from lake.schemas import last_schema
-from lake.settings import load_settings
+from lake.settings import Settings, load_settings
 from lake.store import Store, open_store
+from lake.table import Upcast
+from lake.upcast import upcast
 
 
 def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: Any) -> Lake:  # noqa: A001  # lake.open() is the name people type
@@ -25,7 +29,8 @@ def open(env: str | None = None, release: int | str | dt.date | None = "latest",
     Further keywords override settings (`root=`, `endpoint=`, …). Raises UnknownName if there is no such release, and
     StoreUnreachable or StoreRefused if the store cannot be read.
     """
-    store = open_store(load_settings(env=env, **settings))
+    chosen = load_settings(env=env, **settings)
+    store = open_store(chosen)
     try:
         pinned = None if release is None else find_release(store, release)
         if release is not None and pinned is None:
@@ -33,15 +38,16 @@ def open(env: str | None = None, release: int | str | dt.date | None = "latest",
     except BaseException:
         store.close()
         raise
-    return Lake(store, pinned)
+    return Lake(store, pinned, chosen)
 
 
 class Lake:
     """All tables of one environment at one release. Reading it never sees a half-finished run."""
 
-    def __init__(self, store: Store, release: Release | None) -> None:
+    def __init__(self, store: Store, release: Release | None, settings: Settings | None = None) -> None:
         self.store = store
         self.release = release
+        self._settings = settings
         self._catalog = Catalog(store)
 
     def __enter__(self) -> Lake:
@@ -53,10 +59,10 @@ class Lake:
     def __getitem__(self, name: str) -> TableHandle:
         """The table called `name`. Raises UnknownName, suggesting the nearest."""
         if self.release is None:
-            return TableHandle(self._catalog, name, self._catalog.last(name)[0])
+            return TableHandle(self._catalog, name, self._catalog.last(name)[0], self._settings)
         if name not in self.release.tables:
             raise UnknownName.among("table", name, self.release.tables)
-        return TableHandle(self._catalog, name, self.release.tables[name].version)
+        return TableHandle(self._catalog, name, self.release.tables[name].version, self._settings)
 
     def tables(self) -> pl.DataFrame:
         """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary."""
@@ -88,14 +94,36 @@ class Lake:
 class TableHandle:
     """One table at one version."""
 
-    def __init__(self, catalog: Catalog, name: str, version: int) -> None:
+    def __init__(self, catalog: Catalog, name: str, version: int, settings: Settings | None = None) -> None:
         self._catalog = catalog
+        self._settings = settings
         self.name = name
         self.version = version
 
-    def scan(self) -> pl.LazyFrame:
-        """The rows, lazily: only the columns and row groups a query needs are read."""
-        return self._catalog.snapshot(self.name, self.version).scan()
+    def scan(self, *, schema: int | Literal["newest"] | None = None) -> pl.LazyFrame:
+        """The rows, lazily: only the columns and row groups a query needs are read.
+
+        `schema` asks for a later schema version than that of the rows, by number or "newest": code written for that one then reads
+        rows of an older release. Raises UnknownName for a version there is not, and SchemaRefused where the declared table has no
+        `upcasts` function for a column that needs one.
+        """
+        rows = self._catalog.snapshot(self.name, self.version).scan()
+        if schema is None:
+            return rows
+        return upcast(rows, self._documents(schema), self._upcasts())
+
+    def _documents(self, wanted: int | str) -> list[dict[str, Any]]:
+        """The schema documents from the one of these rows to the one wanted."""
+        mine = self._catalog.last(self.name, version=self.version)[1].schema_version
+        known = {record.schema_version: record.schema_document for _, record in reversed(self._catalog.log(self.name).records()) if record.schema_document}
+        last = max(known) if wanted == "newest" else int(wanted)
+        if last not in known or last < mine:
+            raise UnknownName(f"{self.name} has no schema version {wanted} at or after {mine}, that of these rows", f"There is: {', '.join(map(str, known))}")
+        return [document for number, document in known.items() if mine <= number <= last]
+
+    def _upcasts(self) -> Mapping[str, Upcast]:
+        declared = find_table(self._settings, self.name) if self._settings is not None else None
+        return declared.upcasts if declared is not None else {}
 
     def history(self) -> pl.DataFrame:
         """One row a commit up to this version, newest first: version, at, run, flow, mode, reason, ledger, rules, rows and more."""
@@ -111,34 +139,39 @@ class TableHandle:
         down = downstream(self._catalog, self.name).rows("downstream")
         return _frame([*up, *(row for row in down if row["depth"])])
 
-    def rejects(self) -> pl.LazyFrame:
-        """Rows rejected on their way into the table, with the rules they broke, their values as JSON, and their raw place."""
-        return self._catalog.rejects(self.name)
+    def rejects(self, *, stopped: bool = False) -> pl.LazyFrame:
+        """Rows rejected on their way into the table, with the rules they broke, their values as JSON, and their raw place.
+
+        With `stopped`, those of the last run that was stopped by rules or limits and published nothing of the table.
+        """
+        return self._catalog.rejects(self.name, stopped=stopped)
 
     def quality(self) -> pl.DataFrame:
-        """One row a broken rule and commit up to this version, newest first: version, at, rule, rows, read, share."""
-        rows = [
-            {
-                "version": commit["version"],
-                "at": commit["at"],
-                "rule": rule,
-                "rows": count,
-                "read": commit["ledger"]["read"],
-                "share": count / max(1, commit["ledger"]["read"]),
-            }
-            for commit in self._catalog.history(self.name)
-            if commit["version"] <= self.version
-            for rule, count in commit["rules"].items()
-        ]
+        """One row a broken rule, or a rule of the table as a whole, and commit up to this version, newest first.
+
+        Columns: version, at, rule, rows (set aside, or kept with a warning), read, share, severity, holds, value and limit (in words).
+        """
+        rows: list[Row] = []
+        for commit in self._catalog.history(self.name):
+            if commit["version"] > self.version or commit["kind"] == "maintenance":
+                continue
+            read = commit["ledger"].get("read", 0)
+            about = {"version": commit["version"], "at": commit["at"], "read": read}
+            for severity, counts in (("quarantine", commit["rules"]), ("warn", commit["warned"])):
+                rows += [
+                    about | {"rule": rule, "rows": count, "share": count / max(1, read), "severity": severity, "holds": False} for rule, count in counts.items()
+                ]
+            rows += [about | {"rule": check["name"]} | {key: check[key] for key in ("severity", "holds", "value", "limit")} for check in commit["checks"]]
         schema: dict[str, Any] = {
-            "version": pl.Int64,
-            "at": pl.Datetime("us", "UTC"),
-            "rule": pl.String,
-            "rows": pl.Int64,
-            "read": pl.Int64,
-            "share": pl.Float64,
-        }
+            "version": pl.Int64, "at": pl.Datetime("us", "UTC"), "rule": pl.String, "rows": pl.Int64, "read": pl.Int64, "share": pl.Float64,
+            "severity": pl.String, "holds": pl.Boolean, "value": pl.String, "limit": pl.String,
+        }  # fmt: skip
         return pl.DataFrame(rows, schema=schema)
+
+    def rules(self) -> pl.DataFrame:
+        """One row a rule the table is held to: rule, severity, asked, rows (that broke it, of the last commit), holds, found."""
+        schema = {"rule": pl.String, "severity": pl.String, "asked": pl.String, "rows": pl.Int64, "holds": pl.Boolean, "found": pl.String}
+        return pl.DataFrame(self._catalog.rules(self.name, version=self.version), schema=schema)
 
     def __repr__(self) -> str:
         _, record = self._catalog.last(self.name, version=self.version)
@@ -161,8 +194,7 @@ def released(store: Store, name: str, version: int) -> tuple[Snapshot, list[str]
     """A table version's rows and its key, for comparing."""
     catalog = Catalog(store)
     _, record = catalog.last(name, version=version)
-    document = last_schema(store, record) or last_schema(store, record, catalog.log(name).records())
-    return catalog.snapshot(name, version), list(document[2]["key"]) if document else []
+    return catalog.snapshot(name, version), key_of_record(store, catalog.log(name), record)
 
 
 def _frame(rows: list[Row]) -> pl.DataFrame:

@@ -19,18 +19,18 @@ import zstandard
 from lake.compact import compact
 from lake.datafile import write_parts
 from lake.errors import CommitConflict, LakeError, NotFound, SourceError
+from lake.portions import portions
 from lake.publish import Draft, publish
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine
 from lake.reading.unpack import compression_of
-from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, Known, files_of, look_up, since
+from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, Known, came, files_of, look_up, since
 from lake.record import Ledger, Record
 from lake.run import Run, backoff
 from lake.source import Candidate, Source, candidates
 from lake.table import Table
 
 _TABLE = Table("bronze.system.landings", owner="lake", description="A receipt for each file that landed")
-_FILES_A_COMMIT, _BYTES_A_COMMIT = 256, 1 << 29
 _UPLOADS = 4
 _ATTEMPTS = 12
 _LONGEST_NAME = 200  # bytes
@@ -64,12 +64,12 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     log = run.log(LANDINGS)
     found = list(candidates(source, run.store, run.settings.root))
     known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
-    offered = [candidate for candidate in found if not _is_known(candidate, known, outcome)]
+    offered = sorted((candidate for candidate in found if not _is_known(candidate, known, outcome)), key=_age)
     with run.workspace(f"land-{source.name}") as folder:
-        for number, batch in enumerate(_batches(sorted(offered, key=_age))):
+        for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
             part = folder / f"{number}"
             part.mkdir()
-            receipts = list(_copy_all(run, source, batch, part, outcome, progress))
+            receipts = list(_copy_all(run, source, offered[start:end], part, outcome, progress))
             _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
             if log.version() % _FOLD_EVERY == 0:
@@ -77,6 +77,28 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     outcome.version = log.version()
     outcome.new.sort()
     return outcome
+
+
+def recall(run: Run, source: Source, receipts: list[dict[str, Any]]) -> None:
+    """Commit further receipts for files that are in raw already, so that the next ingest reads them again, by the dialects that these name."""
+    again = [receipt | {"status": "again", "first_landed": came(receipt), "run": run.info.id} for receipt in receipts]
+    for attempt in range(_ATTEMPTS):
+        version, before = run.log(LANDINGS).head()
+        try:
+            with run.workspace(f"recall-{source.name}") as folder:
+                _publish(run, source.name, again, folder / "receipts", version, before)
+            return
+        except CommitConflict:
+            backoff(attempt)
+    raise CommitConflict(f"receipts of {source.name} lost {_ATTEMPTS} races against other landings", "Run again")
+
+
+def _publish(run: Run, source: str, receipts: list[dict[str, Any]], parts: Path, version: int, before: Record | None) -> None:
+    frame, newest = _stamped(receipts, before)
+    write_parts(frame.lazy().sort(LOOKED_UP_BY), parts)
+    ledger = Ledger(read=frame.height, inserted=frame.height)
+    about = {"kind": "landing", "table": LANDINGS, "batch": f"{run.info.id}/{source}", "ledger": ledger, "last_landed": newest, "reason": source}
+    publish(run, Draft(_TABLE, LANDINGS, version, RECEIPTS, parts=parts), before, about)
 
 
 def _is_known(candidate: Candidate, known: Known, outcome: Landed) -> bool:
@@ -92,20 +114,6 @@ def _is_known(candidate: Candidate, known: Known, outcome: Landed) -> bool:
 def _age(candidate: Candidate) -> tuple[dt.datetime, str]:
     """Files that land together land in the order they were last changed, then by name."""
     return candidate.modified or dt.datetime.min.replace(tzinfo=dt.UTC), candidate.name
-
-
-def _batches(offered: list[Candidate]) -> Iterator[list[Candidate]]:
-    """Files that share a commit: at most 256, and at most half a gigabyte unless one alone is larger."""
-    batch: list[Candidate] = []
-    size = 0
-    for candidate in offered:
-        if batch and (len(batch) >= _FILES_A_COMMIT or size + (candidate.size or 0) > _BYTES_A_COMMIT):
-            yield batch
-            batch, size = [], 0
-        batch.append(candidate)
-        size += candidate.size or 0
-    if batch:
-        yield batch
 
 
 def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, outcome: Landed, progress: Progress) -> Iterator[dict[str, Any]]:
@@ -190,21 +198,14 @@ def _commit(run: Run, source: str, receipts: list[dict[str, Any]], folder: Path,
     looked = replace(known, by_content=met)
     receipts = [{name: receipt[name] for name in receipt if name != _MET} for receipt in receipts]
     for attempt in range(_ATTEMPTS):
-        log = run.log(LANDINGS)
-        version = log.version()
+        version, before = run.log(LANDINGS).head()
         now = since(run, source, looked, version)
         fresh, duplicates = _fresh(receipts, now, looked.newest)
         if not fresh and not duplicates:
             outcome.known += len(receipts)
             return
-        last = log.last_record(until=version) if version >= 0 else None
-        frame, newest = _stamped([*fresh, *duplicates], last[1] if last else None)
-        parts = folder / f"receipts-{attempt}"
-        write_parts(frame.lazy().sort(LOOKED_UP_BY), parts)
-        ledger = Ledger(read=frame.height, inserted=frame.height)
-        about = {"kind": "landing", "table": LANDINGS, "batch": f"{run.info.id}/{source}", "ledger": ledger, "last_landed": newest, "reason": source}
         try:
-            publish(run, Draft(_TABLE, LANDINGS, version, RECEIPTS, parts=parts), last[1] if last else None, about)
+            _publish(run, source, [*fresh, *duplicates], folder / f"receipts-{attempt}", version, before)
         except CommitConflict:
             backoff(attempt)
             receipts = [receipt for receipt in receipts if _is_safe(run, receipt, outcome)]

@@ -44,7 +44,7 @@ def downstream(catalog: Catalog, name: str) -> Node:
     """What was made from the table, at the newest versions."""
     version, record = catalog.last(name)
     readers: dict[str, list[str]] = {}
-    for other in catalog.names():
+    for other in catalog.folders():
         last = catalog.log(other).last_record()
         for wanted in last[1].inputs if last else ():
             readers.setdefault(wanted.table, []).append(other)
@@ -62,7 +62,7 @@ def downstream(catalog: Catalog, name: str) -> Node:
 def edges(catalog: Catalog) -> list[tuple[str, str]]:
     """Every (from, to) between tables of the lake, and from each source to the bronze table it fills (`raw/<source>`)."""
     found = set()
-    for name in catalog.names():
+    for name in catalog.folders():
         last = catalog.log(name).last_record()
         for wanted in last[1].inputs if last else ():
             found.add((f"raw/{name.removeprefix('bronze.')}" if wanted.table == LANDINGS else wanted.table, name))

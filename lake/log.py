@@ -13,6 +13,7 @@ from typing import Any
 
 from lake.errors import CommitConflict, NotFound, StoreError
 from lake.record import RECORD_KEY, Record, read_record
+from lake.schemas import last_schema
 from lake.store import Store
 
 Action = dict[str, Any]
@@ -45,6 +46,10 @@ class TableLog:
                 self._known = max(self._known, int(stem))
         return self._known
 
+    def exists(self) -> bool:
+        """Whether the table was ever committed. One request at most, however long its history."""
+        return self._known >= 0 or any(True for _ in self._store.walk(f"{self.path}/_delta_log"))
+
     def commit_at(self, version: int) -> list[Action]:
         """The actions of one commit. Raises NotFound if there is no such version, or its log was cleaned up."""
         if version not in self._commits:
@@ -70,6 +75,12 @@ class TableLog:
             if record is not None:
                 return version, record
         return None
+
+    def head(self) -> tuple[int, Record | None]:
+        """The newest version, -1 if there is no table, and the last record at or before it: what a writer builds on."""
+        version = self.version()
+        last = self.last_record(until=version)
+        return version, last[1] if last else None
 
     def same_rows(self, one: int, other: int) -> bool:
         """Whether the two versions hold the same rows: whatever lies between them only arranged files anew."""
@@ -128,3 +139,19 @@ class TableLog:
 
     def _name(self, version: int) -> str:
         return f"{self.path}/_delta_log/{version:020d}.json"
+
+
+def schema_of_record(store: Store, log: TableLog, record: Record | None, *, registered: str | None = None) -> tuple[int, str, dict[str, Any]] | None:
+    """Number, fingerprint and document of the schema that `record`, one of `log`, names; None if nothing is known of it.
+
+    It is in the record itself or in the registry (under `registered`, else the name of the table). Only where it is in neither are the log's commits read.
+    """
+    if record is None:
+        return None
+    return last_schema(store, record, registered=registered) or last_schema(store, record, log.records(), registered=registered)
+
+
+def key_of_record(store: Store, log: TableLog, record: Record) -> list[str]:
+    """The key columns of the schema that `record` names; empty where it has none or nothing is known of it."""
+    known = schema_of_record(store, log, record)
+    return list(known[2]["key"]) if known else []

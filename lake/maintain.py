@@ -47,8 +47,7 @@ class _Spans:
 
 def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
     """Tidy every table, the landings, raw files and scratch places. One row a place: compacted, orphans, expired (files), bytes (freed)."""
-    catalog = Catalog(run.store)
-    names = catalog.names()
+    names = Catalog(run.store).folders()  # also those without a commit: what a killed first run left is tidied too
     if not dry_run:
         yield from _compacted(run, names, told)
     needs = _needs(run, names)
@@ -121,7 +120,7 @@ def _tidied(run: Run, path: str, needs: _Needs, *, dry_run: bool) -> Row:
     except NotFound:
         return _row(path)
     versions = sorted(needs.versions | {newest})
-    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    old = _abandoned_before(run)
     orphans: list[Blob] = []
     expired: list[Blob] = []
     for blob in there:
@@ -178,7 +177,7 @@ def _spans(run: Run, path: str, newest: int) -> _Spans:
 
 def _raw(run: Run, *, dry_run: bool) -> Row:
     """Raw files without a receipt: copied by a run that was killed before it could say so."""
-    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    old = _abandoned_before(run)
     there = [blob for blob in run.store.walk("raw") if blob.modified < old]
     log = run.log(LANDINGS)
     newest = log.version()
@@ -196,7 +195,7 @@ def _raw(run: Run, *, dry_run: bool) -> Row:
 
 
 def _scratch(run: Run, *, dry_run: bool) -> Row:
-    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    old = _abandoned_before(run)
     there = [blob for blob in run.store.walk(SCRATCH) if blob.modified < old]
     if not dry_run:
         run.store.delete(blob.path for blob in there)
@@ -205,12 +204,17 @@ def _scratch(run: Run, *, dry_run: bool) -> Row:
 
 def _unfinished(run: Run, *, dry_run: bool) -> Row:
     """Uploads in parts that nobody finished: they take room and are in no listing."""
-    old = dt.datetime.now(dt.UTC) - run.settings.grace
+    old = _abandoned_before(run)
     uploads = [upload for upload in unfinished(run.store) if upload.started < old]
     if not dry_run:
         for upload in uploads:
             abort(run.store, upload)
     return _row("unfinished uploads", orphans=len(uploads))
+
+
+def _abandoned_before(run: Run) -> dt.datetime:
+    """What was written before this moment and belongs to nothing was left by a run that is gone."""
+    return dt.datetime.now(dt.UTC) - run.settings.grace
 
 
 def _tables_under(run: Run, prefix: str) -> Iterator[str]:

@@ -9,7 +9,10 @@ from lake.record import Ledger, Record
 
 @dataclass(frozen=True)
 class Outcome:
-    """One table after a step. `changed` says whether a version was committed; `version` is -1 where there is no table yet."""
+    """One table after a step. `changed` says whether a version was committed; `version` is -1 where there is no table yet.
+
+    `notices` say what was different about the columns of the raw files that came in.
+    """
 
     table: str
     version: int
@@ -21,6 +24,7 @@ class Outcome:
     content: str | None
     code: str | None
     seconds: float = 0.0
+    notices: tuple[str, ...] = ()
 
     @classmethod
     def published(cls, table: str, version: int, record: Record, seconds: float) -> Outcome:
@@ -42,6 +46,5 @@ class Outcome:
     @classmethod
     def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
         content = record.content.value if record.content else None
-        return cls(
-            table, version, changed, reason, record.rows, ledger, record.schema_version, content, record.code.fingerprint if record.code else None, seconds
-        )
+        code, notices = record.code.fingerprint if record.code else None, tuple(notice.line() for notice in record.notices) if changed else ()
+        return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, code, seconds, notices)

@@ -24,14 +24,15 @@ from lake.ingest import ingest
 from lake.landing import Landed, land
 from lake.outcome import Outcome
 from lake.plan import Range
-from lake.release import Release, find_release, publish_release
+from lake.release import Release, find_release, publish_release, subject_of
 from lake.run import Run
 from lake.settings import Settings
 from lake.source import Source
-from lake.table import path_of
+from lake.table import Table, path_of
 
 _FILES = ("sources", "tables", "hops")
 _ROUNDS = 5
+_TOLD = 3  # notices in a line
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class StepResult:
         last = self.outcomes[-1]
         if not last.changed:
             return last.reason
-        return f"version {last.version}: " + "; ".join(f"{outcome.ledger.line()} ({outcome.reason})" for outcome in self.outcomes)
+        did = "; ".join(f"{outcome.ledger.line()} ({outcome.reason})" for outcome in self.outcomes)
+        told = [notice for outcome in self.outcomes for notice in outcome.notices]
+        more = [f"and {len(told) - _TOLD} more, see `lake show {self.step}`"] if len(told) > _TOLD else []
+        return f"version {last.version}: " + "; ".join([did, *told[:_TOLD], *more])
 
 
 @dataclass
@@ -82,7 +86,7 @@ class Report:
             return "nothing to release"
         if self.released:
             return f"release {self.release.number}"
-        subjects = {outcome.table.split(".")[1] for result in self.results.values() for outcome in result.outcomes}
+        subjects = {subject_of(outcome.table) for result in self.results.values() for outcome in result.outcomes}
         if held := [why for subject, why in self.release.held.items() if subject in subjects]:
             return f"release {self.release.number} is held ({held[0]}); `lake release resume` lets runs release again"
         return f"nothing new; release {self.release.number} stands"
@@ -242,6 +246,16 @@ def subjects(settings: Settings) -> list[str]:
     """The subjects with a hops.py or sources.py under the flows folder, sorted."""
     folder = settings.root / settings.flows
     return sorted(path.name for path in folder.iterdir() if (path / "sources.py").exists() or (path / "hops.py").exists()) if folder.is_dir() else []
+
+
+def find_table(settings: Settings, name: str) -> Table | None:
+    """The declaration of the table called `name` in the project's flows; None where no flow fills it."""
+    subject = name.split(".")[1] if name.count(".") > 1 else ""
+    if subject not in subjects(settings):
+        return None
+    pipeline = load_pipeline(settings, subject)
+    declared = {source.into.name: source.into for source in pipeline.sources.values()} | {hop.table.name: hop.table for hop in pipeline.hops.values()}
+    return declared.get(name)
 
 
 def open_flows(settings: Settings) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+import polars as pl
+
 from lake.delta import schema_of
 from lake.errors import DeclarationError, LakeError, NotFound
 from lake.feed import Feed, feed_between
 from lake.hop import Hop
+from lake.log import schema_of_record
 from lake.record import Input, Record, Within
 from lake.run import Run
-from lake.schemas import last_schema
+from lake.schemas import compare, expected, last_schema
 from lake.table import path_of
+
+_SHOWN = 3  # changes told of a contract
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Range:
 class Plan:
     """One hop, decided. `inputs` pins versions by parameter; `base` is the version planned against, -1 for a new table.
 
-    `feeds` has the changes of the inputs that are read as such; it is empty where everything is read.
+    `feeds` has the changes of the inputs that are read as such; it is empty where everything is read. `again` has the raw places
+    (`_file`, `_row`) of rows that were rejected, where these alone are read.
     """
 
     hop: Hop
@@ -39,6 +45,7 @@ class Plan:
     needed: bool
     within: Within | None = None
     feeds: dict[str, Feed] = field(default_factory=dict, compare=False)
+    again: pl.DataFrame | None = field(default=None, compare=False)
 
     @property
     def estimated_rows(self) -> int:
@@ -60,13 +67,11 @@ def make_plan(run: Run, hop: Hop, *, full: bool = False, backfill: Range | None 
     `full` recomputes everything. `backfill` recomputes a range of a table that declares `time`, from the inputs it has consumed
     already; a table that does not, or is new, is planned as always.
     """
-    log = run.log(path_of(hop.table.name))
-    base = log.version()
-    last = log.last_record(until=base) if base >= 0 else None
-    before = last[1] if last else None
-    if backfill and hop.table.time and before and before.code and not full:
+    base, before = run.log(path_of(hop.table.name)).head()
+    if backfill and hop.table.time and before and before.code and not full and _same_inputs(hop, before):
         return _ranged(run, hop, base, before, hop.table.time, backfill)
-    ends = {name: _newest(run, hop, name) for name in hop.inputs}
+    newest = {table: _newest(run, hop, table) for table in hop.upstream()}
+    ends = {name: newest[hop.reads(name).name] for name in hop.sources}
     _check_followed(run, hop, ends)
     mode, reason, needed = _decide(run, hop, before, ends, full=full)
     feeds: dict[str, Feed] = {}
@@ -75,10 +80,10 @@ def make_plan(run: Run, hop: Hop, *, full: bool = False, backfill: Range | None 
         if broken:
             mode, reason, needed, feeds = "full", f"full, because {broken}", True, {}
     inputs = {}
-    for name in hop.inputs:
+    for name in hop.sources:
         table = hop.reads(name).name
         if name in feeds and before:
-            known = before.inputs[list(hop.inputs).index(name)]
+            known = before.inputs[list(hop.sources).index(name)]
             inputs[name] = Input(table=table, kind="changes", start=known.end, end=ends[name], rows=feeds[name].rows)
         else:
             inputs[name] = Input(table=table, kind="changes" if hop.follows(name) else "snapshot", end=ends[name], rows=_rows(run, table, ends[name]))
@@ -89,9 +94,11 @@ def _ranged(run: Run, hop: Hop, base: int, before: Record, column: str, wanted: 
     """A range of the table, from the very versions it has consumed: nothing new comes in, and nothing is read twice into it."""
     if hop.write == "scd2":
         raise DeclarationError(f"{hop.table.name} keeps history, where a row's validity depends on rows outside a range", "Use --full")
+    if hop.table.repeats_rejected:
+        raise DeclarationError(f"{hop.table.name} sets rows aside that repeat others, which may lie outside a range", "Use --full")
     inputs = {
         name: known.model_copy(update={"start": None, "rows": _rows(run, known.table, known.end)})
-        for name, known in zip(hop.inputs, before.inputs, strict=True)
+        for name, known in zip(hop.sources, before.inputs, strict=True)
     }
     within = Within(column=column, start=wanted.start, end=wanted.end, fingerprint=hop.fingerprint)
     told = f"{column} from {wanted.start or 'the beginning'} until {wanted.end or 'the end'}, because it was asked for"
@@ -104,11 +111,10 @@ def _decide(run: Run, hop: Hop, before: Record | None, ends: dict[str, int], *, 
         return "full", "full, because the table is new", True
     if full:
         return "full", "full, because it was asked for", True
-    same_inputs = [known.table for known in before.inputs] == [hop.reads(name).name for name in hop.inputs]
-    if before.code is None or before.code.fingerprint != hop.fingerprint or not same_inputs:
-        return "full", "full, because the code or the contract changed", True
+    if before.code is None or before.code.fingerprint != hop.fingerprint or not _same_inputs(hop, before):
+        return "full", f"full, because {_changed(run, hop, before)}", True
     moved = {}
-    for name, known in zip(hop.inputs, before.inputs, strict=True):
+    for name, known in zip(hop.sources, before.inputs, strict=True):
         try:
             still = known.end == ends[name] or run.log(path_of(known.table)).same_rows(known.end, ends[name])
         except NotFound:
@@ -120,11 +126,22 @@ def _decide(run: Run, hop: Hop, before: Record | None, ends: dict[str, int], *, 
     if back := [name for name, (was, now) in moved.items() if now < was]:
         return "full", f"full, because {hop.reads(back[0]).name} went back to an earlier version", True
     told = ", ".join(f"{hop.reads(name).name} {was} → {now}" for name, (was, now) in moved.items())
-    if not any(hop.follows(name) for name in hop.inputs):
+    if not any(hop.follows(name) for name in hop.sources):
         return "full", f"inputs moved: {told}", True
     if still_read := [name for name in moved if not hop.follows(name)]:
         return "full", f"full, because {hop.reads(still_read[0]).name} changed, which every row was computed with", True
     return "incremental", f"{'changed groups' if hop.write == 'by_key' else 'new rows'}: {told}", True
+
+
+def _changed(run: Run, hop: Hop, before: Record) -> str:
+    """What changed in the contract, if that is known; else that something did, in the code or there."""
+    wanted, known = expected(hop.table), schema_of_record(run.store, run.log(path_of(hop.table.name)), before)
+    changes = [change for change in (compare(known[2], wanted) if wanted and known else ()) if change.about != "owner"]
+    changes.sort(key=lambda change: change.kind == "words")
+    if not changes:
+        return "the code or the contract changed"
+    rest = f"; and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    return f"the contract changed: {'; '.join(change.what for change in changes[:_SHOWN])}{rest}"
 
 
 def _feeds(run: Run, hop: Hop, before: Record, ends: dict[str, int]) -> tuple[dict[str, Feed], str | None]:
@@ -162,8 +179,11 @@ def _check_followed(run: Run, hop: Hop, ends: dict[str, int]) -> None:
             )
 
 
-def _newest(run: Run, hop: Hop, name: str) -> int:
-    table = hop.reads(name).name
+def _same_inputs(hop: Hop, before: Record) -> bool:
+    return [known.table for known in before.inputs] == [hop.reads(name).name for name in hop.sources]
+
+
+def _newest(run: Run, hop: Hop, table: str) -> int:
     version = run.pins.get(table, -1)
     if version < 0:
         version = run.log(path_of(table)).version()

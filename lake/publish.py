@@ -11,15 +11,19 @@ import polars as pl
 
 from lake.datafile import upload_parts
 from lake.delta import DataFile, checkpoint_if_due, creation, table_id
+from lake.log import schema_of_record
 from lake.record import Record
 from lake.run import Run
-from lake.schemas import SchemaVersion, column_metadata, describe, last_schema, register
+from lake.schemas import SchemaVersion, column_metadata, describe, register
 from lake.table import Table
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What one commit will do to a table: parts to add (a local folder), files to take out or put back, change rows for the change feed."""
+    """What one commit will do to a table: parts to add (a local folder), files to take out or put back, change rows for the change feed.
+
+    `moves` is False where the same rows only take another form.
+    """
 
     table: Table
     path: str
@@ -30,6 +34,7 @@ class Draft:
     restored: tuple[DataFile, ...] = ()
     changed: Path | None = None
     renamed: dict[str, str] = field(default_factory=dict)
+    moves: bool = True
 
 
 def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, Any]) -> tuple[int, Record]:
@@ -41,7 +46,7 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
     log = run.log(draft.path)
     version = _schema_version(run, draft, previous)
     added = [*draft.restored, *(upload_parts(run.store, draft.path, draft.parts) if draft.parts else [])]
-    actions = [file.added() for file in added] + [file.removed() for file in draft.removed]
+    actions = [file.added(moves=draft.moves) for file in added] + [file.removed(moves=draft.moves) for file in draft.removed]
     if draft.changed is not None:
         actions += [_change_action(file) for file in upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/")]
     if previous is None or previous.schema_fingerprint != version.fingerprint:
@@ -68,9 +73,8 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
 
 
 def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVersion:
-    known = last_schema(run.store, previous, registered=draft.table.name)  # lake's own tables are registered under another name than their path
-    if known is None and previous is not None:
-        known = last_schema(run.store, previous, run.log(draft.path).records())
+    # lake's own tables are registered under another name than their path
+    known = schema_of_record(run.store, run.log(draft.path), previous, registered=draft.table.name)
     return register(run.store, describe(draft.table, draft.schema, draft.renamed), known)
 
 

@@ -19,9 +19,12 @@ RECEIPTS = pl.Schema(
         "source": pl.String(), "name": pl.String(), "status": pl.String(), "file": pl.String(), "sha256": pl.String(),
         "size": pl.Int64(), "stored_size": pl.Int64(), "packed": pl.String(), "modified": pl.Datetime("us", "UTC"), "etag": pl.String(),
         "landed_at": pl.Datetime("us", "UTC"), "dialects": pl.String(), "run": pl.String(),
+        "first_landed": pl.Datetime("us", "UTC"),
     }
 )  # fmt: skip
-"""A receipt: `status` is `landed`, or `duplicate` for a copy under another name; `file` is the raw object; `dialects` is JSON."""
+"""A receipt: `status` is `landed`, `duplicate` for a copy under another name, or `again` for a file that is in raw already and is to be
+read anew, which landed at `first_landed`; `file` is the raw object; `dialects` is JSON."""
+_READ = pl.col("status").is_in(["landed", "again"])
 LOOKED_UP_BY = ("source", "name")
 """The order of receipts in files put together, so that a lookup skips most of them."""
 _KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
@@ -39,15 +42,14 @@ class Known:
 
 def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
     """What is known under `names`. Reads the files of receipts whose names lie between the first and the last of them, and no others."""
-    log = run.log(LANDINGS)
-    version = log.version()
+    version, last = run.log(LANDINGS).head()
     wanted = sorted(set(names))
-    last = log.last_record(until=version) if version >= 0 else None
-    newest = last[1].last_landed if last else None
+    newest = last.last_landed if last else None
     if version < 0 or not wanted:
         return Known(version, newest)
     between = pl.col("name").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1]))
     found = _of(run, source, version, {"name": (wanted[0], wanted[-1])}).filter(between)
+    found = found.filter(pl.col("status") != "again")  # what is read anew says nothing of what its source offers
     rows = found.join(pl.LazyFrame({"name": wanted}), on="name", how="semi").select(_KEPT).sort("landed_at").collect(engine="streaming")
     return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)})
 
@@ -63,7 +65,7 @@ def files_of(run: Run, source: str, version: int, contents: Iterable[str]) -> di
 
 def since(run: Run, source: str, known: Known, upto: int) -> Known:
     """`known` with the receipts that came until version `upto`. Reads those commits alone."""
-    rows = _between(run, source, known.version, upto).select(_KEPT).sort("landed_at").collect().rows(named=True)
+    rows = _between(run, source, known.version, upto).filter(pl.col("status") != "again").select(_KEPT).sort("landed_at").collect().rows(named=True)
     by_name, by_content = dict(known.by_name), dict(known.by_content)
     for row in rows:
         by_name[row["name"]] = row
@@ -72,24 +74,30 @@ def since(run: Run, source: str, known: Known, upto: int) -> Known:
 
 
 def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFrame:
-    """Receipts of files of `source` that landed in versions after `start` up to `end`, oldest first. Reads those commits alone."""
-    return _between(run, source, start, end).filter(pl.col("status") == "landed").sort("landed_at").collect()
+    """Receipts of files of `source` to be read that came in versions after `start` up to `end`, oldest first. Reads those commits alone."""
+    return _between(run, source, start, end).filter(_READ).sort("landed_at").collect()
 
 
 def landed_until(run: Run, source: str, version: int) -> pl.DataFrame:
-    """Every receipt of a file of `source` that landed up to `version`, oldest first, whatever became of that version's own files."""
+    """Every receipt of a file of `source` to be read that came up to `version`, oldest first, whatever became of that version's own files."""
     log = run.log(LANDINGS)
-    last = log.last_record(until=version) if version >= 0 else None
+    last = log.last_record(until=version)
     if last is None or last[1].last_landed is None:
         return pl.DataFrame(schema=RECEIPTS)
-    receipts = _of(run, source, log.version(), {}).filter(pl.col("status") == "landed", pl.col("landed_at") <= pl.lit(last[1].last_landed))
+    receipts = _of(run, source, log.version(), {}).filter(_READ, pl.col("landed_at") <= pl.lit(last[1].last_landed))
     return receipts.sort("landed_at").collect(engine="streaming")
 
 
 def receipt_of(run: Run, source: str, file: str) -> dict[str, Any] | None:
     """The receipt of the raw object `file`, the latest if it landed more than once."""
-    found = _of(run, source, run.log(LANDINGS).version(), {}).filter(pl.col("file") == file, pl.col("status") == "landed").sort("landed_at").tail(1).collect()
+    found = _of(run, source, run.log(LANDINGS).version(), {}).filter(pl.col("file") == file, _READ).sort("landed_at").tail(1).collect()
     return found.row(0, named=True) if found.height else None
+
+
+def came(receipt: dict[str, Any]) -> dt.datetime:
+    """When the file of a receipt first landed."""
+    at: dt.datetime = receipt["first_landed"] or receipt["landed_at"]
+    return at
 
 
 def every_file(run: Run, version: int) -> set[str]:

@@ -6,6 +6,7 @@ One JSON document under the key `lake` of the commit's info. Whatever lake shows
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,13 +76,48 @@ class Input(_Frozen):
 
 
 class ConsumedFile(_Frozen):
-    """What became of one raw file: its records = rows + rejects."""
+    """What became of one raw file: its records = rows + rejects. `mended` counts records that were put right, by how."""
 
     file: str
     name: str
     rows: int
     rejects: int
     reason: str | None = None
+    mended: dict[str, int] = {}
+
+
+class Notice(_Frozen):
+    """What was different about the columns of raw files, and what was done: `file` is the first of the `files` it was seen in.
+
+    `added` to the table; `missing` from the file; `renamed` or `respelled` (`detail` is the name in the file); `reordered`; `retyped` or
+    `widened` (`detail` says which types); `rescued` into `_rescued`; `dropped` as declared.
+    """
+
+    column: str
+    what: Literal["added", "missing", "renamed", "respelled", "reordered", "retyped", "widened", "rescued", "dropped"]
+    detail: str = ""
+    file: str = ""
+    files: int = 1
+
+    def line(self) -> str:
+        """In words."""
+        where = self.file if self.files == 1 else f"{self.file} and {self.files - 1:,} more files"
+        told = {
+            "added": f"column {self.column} is new ({self.detail})", "missing": f"column {self.column} is missing", "renamed": f"{self.detail} is column {self.column}",
+            "respelled": f"{self.detail} is column {self.column}", "reordered": "columns are in another order", "retyped": f"column {self.column}: {self.detail}",
+            "widened": f"column {self.column} widened from {self.detail}", "rescued": f"column {self.column} is {self.detail}: kept in _rescued",
+            "dropped": f"column {self.column} is left in raw",
+        }  # fmt: skip
+        return f"{told[self.what]} in {where}"
+
+
+def together(notices: Iterable[Notice]) -> list[Notice]:
+    """The same notices, each once, with the number of files it is about."""
+    found: dict[tuple[str, str, str], Notice] = {}
+    for notice in notices:
+        key = (notice.column, notice.what, notice.detail)
+        found[key] = found[key].model_copy(update={"files": found[key].files + 1}) if key in found else notice
+    return list(found.values())
 
 
 class RunInfo(_Frozen):
@@ -95,10 +131,14 @@ class RunInfo(_Frozen):
 
 
 class Code(_Frozen):
-    """Which code did it: a fingerprint of the hop with all it uses, the commit checked out, and whether files differed from it."""
+    """Which code did it: a fingerprint of the hop with all it uses, the commit checked out, and whether files differed from it.
+
+    `transform` is the fingerprint of what the hop does before its rows are judged.
+    """
 
     hop: str
     fingerprint: str
+    transform: str | None = None
     commit: str | None = None
     modified: bool | None = None
     lake: str = ""
@@ -114,6 +154,16 @@ class Within(_Frozen):
     fingerprint: str
 
 
+class Check(_Frozen):
+    """One rule of a table as a whole, judged before the commit: what was found (`value`) and what was asked (`limit`), in words."""
+
+    name: str
+    severity: Literal["warn", "quarantine", "fail"]
+    holds: bool
+    value: str
+    limit: str
+
+
 class ContentHash(_Frozen):
     """The table's content as a number that does not depend on row order: a sum of row hashes, provenance left out."""
 
@@ -125,23 +175,26 @@ class Record(_Frozen):
     """One commit of one table, told whole."""
 
     format: int = FORMAT
-    kind: Literal["landing", "ingest", "hop", "quarantine", "tombstones", "maintenance"]
+    kind: Literal["landing", "ingest", "hop", "quarantine", "tombstones", "maintenance", "migration"]
     table: str
     batch: str
     at: dt.datetime
     run: RunInfo
     code: Code | None = None
     write: str = "append"
-    mode: Literal["full", "incremental", "range"] = "incremental"
+    mode: Literal["full", "incremental", "range", "readmit"] = "incremental"
     within: Within | None = None
     reason: str = ""
     inputs: list[Input] = []
     files: list[ConsumedFile] = []
+    notices: list[Notice] = []
     schema_version: int
     schema_fingerprint: str
     schema_document: dict[str, Any] | None = Field(None, description="The whole schema version, in the commit that first uses it.")
     ledger: Ledger
-    rules: dict[str, int] = {}
+    rules: dict[str, int] = Field({}, description="Rows set aside, by the rules they broke.")
+    warned: dict[str, int] = Field({}, description="Rows that passed though they broke a rule that only warns, by rule.")
+    checks: list[Check] = Field([], description="The rules of the table as a whole.")
     quarantine: dict[str, Any] | None = Field(None, description="table, version and rows of the rejected rows of this batch.")
     tombstones: dict[str, Any] | None = Field(None, description="version and rows of the tombstones of this table after the commit.")
     conversions: dict[str, str] = {}

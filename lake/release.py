@@ -86,6 +86,14 @@ def find_release(store: Store, wanted: int | str | dt.date = "latest") -> Releas
     raise UnknownName(f"there is no release as early as {wanted}", f"The first is {known[0]}")
 
 
+def release_meant(store: Store, wanted: int | str | dt.date = "latest") -> Release:
+    """The release meant, as in `find_release`; raises UnknownName also if there is none at all yet."""
+    found = find_release(store, wanted)
+    if found is None:
+        raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
+    return found
+
+
 def publish_release(store: Store, info: RunInfo, outcomes: Iterable[Outcome]) -> tuple[Release, bool]:
     """Pin the tables of a successful run on top of the newest release. Returns the release in force, and whether it is new.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import polars as pl
@@ -18,18 +18,19 @@ from lake.errors import LakeError, translated
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
+from lake.log import key_of_record
 from lake.pipeline import Pipeline, Step
+from lake.portions import portions
 from lake.publish import Draft, publish
 from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, landed_until
 from lake.record import Ledger, Record
 from lake.release import Pin, Release
 from lake.run import Run
-from lake.schemas import last_schema
+from lake.schemas import as_declared
 from lake.source import Source
 from lake.store import Store
 from lake.table import Table, path_of
 
-_FILES_AT_ONCE, _BYTES_AT_ONCE = 256, 1 << 29
 SCRATCH = "system/replay"
 Verdict = Literal["equal", "rounding", "differs", "damaged", "not replayed"]
 
@@ -56,7 +57,7 @@ def replay(run: Run, release: Release, pipelines: Iterable[Pipeline], told: Call
     """Compute every table of `release` again, in dependency order, and compare. Nothing of the lake is changed; the scratch place is removed."""
     steps = [step for pipeline in pipelines for step in pipeline.steps if step.kind != "land"]
     scratch = Store(run.store.bucket, "/".join(part for part in (run.store.prefix, SCRATCH, run.info.id) if part), run.store.options)
-    again = Run(run.settings, scratch, run.info, raw=run.store)
+    again = Run(run.settings, scratch, run.info, raw=run.store, judges_moment=False)
     failed: dict[str, str] = {}
     try:
         for step in steps:
@@ -84,8 +85,9 @@ def _one(run: Run, again: Run, step: Step, pin: Pin, release: Release, failed: d
         if isinstance(step.work, Hop):
             execute(again, step.work, full=True)
         else:
-            _land_again(run, again, step.work, record)
-            ingest(again, step.work)
+            for source, end in _eras(run, step.work, pin.version):
+                _land_again(run, again, source, end)
+                ingest(again, source)
         return _compared(run, again, step.name, pin, record)
     except LakeError as error:
         return Replayed(step.name, pin.version, "not replayed", str(error), pin.rows, pin.content)
@@ -111,29 +113,43 @@ def _unfit(run: Run, step: Step, record: Record, release: Release) -> str | None
     return None
 
 
-def _land_again(run: Run, again: Run, source: Source, record: Record) -> None:
-    """Put the receipts that the bronze table had consumed into the scratch place; the raw files are read where they are."""
-    receipts = landed_until(run, source.name, record.inputs[0].end)
+def _eras(run: Run, source: Source, version: int) -> Iterator[tuple[Source, int]]:
+    """The source with its bronze table as it was declared, and up to which version of the landings it was so, oldest first."""
+    era: tuple[Source, int] | None = None
+    for _, record in reversed([(at, record) for at, record in run.log(path_of(source.into.name)).records() if at <= version]):
+        if record.kind not in ("ingest", "migration"):
+            continue
+        document = record.schema_document
+        if document is not None:
+            declared = replace(source, into=as_declared(source.into, document))
+            if era is not None and declared != era[0]:
+                yield era
+            era = declared, record.inputs[0].end
+        elif era is not None:
+            era = era[0], record.inputs[0].end
+    if era is not None:
+        yield era
+
+
+def _land_again(run: Run, again: Run, source: Source, end: int) -> None:
+    """Put the receipts that the bronze table had consumed by version `end` of the landings into the scratch place, those that are not there yet."""
+    receipts = landed_until(run, source.name, end).join(landed_until(again, source.name, again.log(LANDINGS).version()), on=["file", "landed_at"], how="anti")
     table = Table("bronze.system.landings", description="Receipts, for a replay")
-    start, size = 0, 0
-    sizes = receipts["size"].to_list()
-    for at in range(len(sizes) + 1):
-        if at == len(sizes) or at - start >= _FILES_AT_ONCE or (size + sizes[at] > _BYTES_AT_ONCE and at > start):
-            _commit_receipts(again, table, receipts.slice(start, at - start))
-            start, size = at, 0
-        size += sizes[at] if at < len(sizes) else 0
+    for first, past in portions(receipts["size"].to_list()) if receipts.height else [(0, 0)]:
+        _commit_receipts(again, table, receipts[first:past])
 
 
 def _commit_receipts(again: Run, table: Table, receipts: pl.DataFrame) -> None:
-    log = again.log(LANDINGS)
-    base = log.version()
-    last = log.last_record(until=base) if base >= 0 else None
+    base, before = again.log(LANDINGS).head()
     if receipts.height == 0 and base >= 0:
         return
-    about: dict[str, Any] = {"kind": "landing", "table": LANDINGS, "batch": f"replay-{base}", "ledger": Ledger(read=receipts.height, inserted=receipts.height)}
+    about: dict[str, Any] = {
+        "kind": "landing", "table": LANDINGS, "batch": f"replay-{base}", "ledger": Ledger(read=receipts.height, inserted=receipts.height),
+        "last_landed": receipts["landed_at"].max() if receipts.height else None,
+    }  # fmt: skip
     with again.workspace("replay-receipts") as folder:
         write_parts(receipts.lazy().sort(LOOKED_UP_BY), folder)
-        publish(again, Draft(table, LANDINGS, base, RECEIPTS, parts=folder), last[1] if last else None, about)
+        publish(again, Draft(table, LANDINGS, base, RECEIPTS, parts=folder), before, about)
 
 
 def _compared(run: Run, again: Run, name: str, pin: Pin, record: Record) -> Replayed:
@@ -149,15 +165,14 @@ def _compared(run: Run, again: Run, name: str, pin: Pin, record: Record) -> Repl
     value = last[1].content.value if last[1].content else None
     about = (name, pin.version)
     if recorded is not None and actual != recorded:
-        key = _key(run, record)
-        found = difference(again.snapshot(path, last[0]), stored, key)
+        found = difference(again.snapshot(path, last[0]), stored, key_of_record(run.store, run.log(path), record))
         why = f"stored rows are not those that were committed; {found.added:,} too many, {found.removed:,} missing, {found.changed:,} changed"
         return Replayed(*about, "damaged", why, pin.rows, pin.content, value, found)
     if actual == computed and record.rejects == last[1].rejects:
         return Replayed(*about, "equal", "", pin.rows, pin.content, value)
     if actual == computed:
         return Replayed(*about, "differs", f"{record.rejects:,} rejects on record, {last[1].rejects:,} recomputed", pin.rows, pin.content, value)
-    found = difference(stored, again.snapshot(path, last[0]), _key(run, record))
+    found = difference(stored, again.snapshot(path, last[0]), key_of_record(run.store, run.log(path), record))
     if found.rounding:
         return Replayed(
             *about, "rounding", f"{found.changed:,} rows differ in the last bits of {', '.join(found.columns)}", pin.rows, pin.content, value, found
@@ -166,8 +181,3 @@ def _compared(run: Run, again: Run, name: str, pin: Pin, record: Record) -> Repl
         f" in {', '.join(found.columns)}" if found.columns else ""
     )
     return Replayed(*about, "differs", why, pin.rows, pin.content, value, found)
-
-
-def _key(run: Run, record: Record) -> list[str]:
-    document = last_schema(run.store, record) or last_schema(run.store, record, run.log(path_of(record.table)).records())
-    return list(document[2]["key"]) if document else []

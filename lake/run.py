@@ -28,14 +28,16 @@ class Run:
     """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk.
 
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
-    at which this run reads tables that it does not fill itself.
+    at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
+    rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
     """
 
-    def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None, judges_moment: bool = True) -> None:
         self.settings = settings
         self.store = store
         self.raw = raw or store
         self.info = info
+        self.judges_moment = judges_moment
         self.pins: dict[str, int] = {}
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}

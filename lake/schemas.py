@@ -2,36 +2,53 @@
 
 The document travels inside the commit that first uses it, so the objects under system/schemas can be rebuilt from commits.
 Compatibility classes are the usual ones of schema registries: `backward` (readers of the new schema can read old rows),
-`forward` (readers of the old schema can read new rows), `full` (both), `breaking` (neither), `none` (words only).
+`forward` (readers of the old schema can read new rows), `full` (both), `breaking` (neither), `none` (words only). `class` judges a
+version against the one before, `transitive` against all before it. A column that says what it was called can be read in old rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from lake.contract import document
-from lake.dtypes import delta_type
+from lake.contract import PROVENANCE, RESCUED, document
+from lake.dtypes import delta_type, gate, polars_type
 from lake.errors import StoreError
 from lake.record import Record
 from lake.store import Store
 from lake.table import Table
 
+_CARRIED = {*PROVENANCE, RESCUED}
+_SEVERITIES = ("warn", "quarantine", "fail")
+_WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types")
+_ABOUT_CHANGE = ("changes", "class", "transitive", "version")
 _WIDENS = {("byte", "short"), ("byte", "integer"), ("byte", "long"), ("short", "integer"), ("short", "long"), ("integer", "long"), ("float", "double")}
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between two schema versions: what it is about, in words, and which readers survive it."""
+    """One difference between two schema versions: what it is about, in words, and which readers survive it.
+
+    `kind` is column, rule or key and what became of it (`added`, `removed`, `renamed`, `retyped`, `nullable`, `changed`), or `words`; `was` is
+    the former name of a renamed column.
+    """
 
     about: str
     what: str
     backward: bool
     forward: bool
+    kind: str = "words"
+    was: str | None = None
+
+    @property
+    def line(self) -> str:
+        """In words, after a sign: + for what was added, − for what was removed, ~ for what changed."""
+        return f"{'+' if self.kind.endswith('added') else '−' if self.kind.endswith('removed') else '~'} {self.what}"
 
 
 @dataclass(frozen=True)
@@ -52,11 +69,37 @@ def describe(table: Table, schema: pl.Schema, renamed: dict[str, str] | None = N
         said = spoken.get(name, {})
         column = {"name": name, "type": delta_type(dtype), "nullable": bool(said.get("nullable", True)), "description": said.get("description", "")}
         metadata = dict(said.get("metadata", {})) | ({"header": renamed[name]} if renamed and name in renamed else {})
-        columns.append(column | ({"metadata": metadata} if metadata else {}))
+        former = [old for old, new in table.former.items() if new == name]
+        columns.append(column | ({"metadata": metadata} if metadata else {}) | ({"former": former} if former else {}))
+    policy = {}
+    if table.contract is None:
+        types = {name: delta_type(dtype) for name, dtype in sorted(table.types.items())}
+        policy = {"policy": table.policy, "dropped": sorted(table.dropped), "expects": list(table.columns), "types": types}
     return {
         "table": table.name, "contract": promised["contract"] if promised else None, "description": table.summary, "owner": table.owner,
-        "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {},
-    }  # fmt: skip
+        "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {}, **policy,
+    } | ({"checks": table.checks} if table.checks else {})  # fmt: skip
+
+
+def expected(table: Table) -> dict[str, Any] | None:
+    """The document that the table's contract asks for, before any row is there; None without a contract."""
+    if table.contract is None:
+        return None
+    return describe(table, gate(pl.Schema({name: column.dtype for name, column in table.contract.columns().items()})).schema)
+
+
+def as_declared(table: Table, doc: dict[str, Any]) -> Table:
+    """The bronze table as it was declared when its schema document was written: what files met then."""
+    former = {column["name"]: tuple(column["former"]) for column in doc["columns"] if "former" in column}
+    types = {name: polars_type(spelled) for name, spelled in doc.get("types", {}).items()}
+    return replace(
+        table,
+        policy=doc.get("policy", "evolve"),
+        columns=tuple(doc.get("expects", ())),
+        dropped=tuple(doc.get("dropped", ())),
+        types=types,
+        renamed_from=former,
+    )
 
 
 def column_metadata(doc: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -80,8 +123,14 @@ def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[s
         return SchemaVersion(previous[0], mark, previous[2])
     changes = compare(previous[2], doc) if previous else []
     number = (previous[0] if previous else 0) + 1
+    earlier = _earlier(store, doc["table"], previous[0] - 1) if previous else []
+    judged = {
+        "class": classify(changes) if previous else "first",
+        "transitive": classify([*changes, *(change for old in earlier for change in compare(old, doc))]) if previous else "first",
+        "changes": [change.__dict__ for change in changes],
+    }
     while True:
-        full = doc | {"version": number, "class": classify(changes) if previous else "first", "changes": [change.__dict__ for change in changes]}
+        full = doc | {"version": number} | judged
         body = json.dumps(full, indent=1, sort_keys=True).encode()
         path = f"system/schemas/{doc['table']}/{number}.json"
         if store.put_if_absent(path, body) or store.get(path) == body:
@@ -89,6 +138,15 @@ def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[s
         number += 1  # a run that died before its commit registered something else under this number
         if number > (previous[0] if previous else 0) + 1000:
             raise StoreError(f"system/schemas/{doc['table']} holds a thousand versions no commit uses", "Remove those above the table's schema version")
+
+
+def _earlier(store: Store, table: str, newest: int) -> list[dict[str, Any]]:
+    """The documents of versions 1 to `newest` that are still in the registry."""
+    found = []
+    for number in range(1, newest + 1):
+        with contextlib.suppress(StoreError):
+            found.append(json.loads(store.get(f"system/schemas/{table}/{number}.json")))
+    return found
 
 
 def last_schema(
@@ -107,24 +165,59 @@ def last_schema(
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
-    """What changed from `old` to `new`, columns first."""
-    before, after = ({column["name"]: column for column in doc["columns"]} for doc in (old, new))
-    added = sorted(after.keys() - before.keys())
-    changes = [Change(name, f"column {name} added ({_spelled(after[name])})", backward=after[name]["nullable"], forward=True) for name in added]
-    gone = sorted(before.keys() - after.keys())
-    changes += [Change(name, f"column {name} removed", backward=True, forward=before[name]["nullable"]) for name in gone]
-    for name in before.keys() & after.keys():
-        changes.extend(_column_changes(name, before[name], after[name]))
-    if old["key"] != new["key"]:
-        changes.append(Change("key", f"key changed from ({', '.join(old['key'])}) to ({', '.join(new['key'])})", backward=False, forward=False))
-    for rule in sorted(old["rules"].keys() | new["rules"].keys()):
-        was, now = old["rules"].get(rule), new["rules"].get(rule)
-        if was != now:
-            verb = "added" if was is None else "removed" if now is None else "changed"
-            changes.append(Change(rule, f"rule {rule} {verb}", backward=now is None, forward=was is None))
-    words = [word for word in ("description", "owner", "contract") if old.get(word) != new.get(word)]
+    """What changed from `old` to `new`, columns first. Provenance is not part of what a table promises."""
+    before, after = ({column["name"]: column for column in doc["columns"] if column["name"] not in _CARRIED} for doc in (old, new))
+    was = {name: next((old for old in column.get("former", ()) if old in before and old not in after), name) for name, column in after.items()}
+    changes = []
+    for name, column in after.items():
+        if was[name] != name and name not in before:
+            changes.append(Change(name, f"column {name} renamed from {was[name]}", backward=True, forward=False, kind="column renamed", was=was[name]))
+        elif name not in before:
+            changes.append(Change(name, f"column {name} added ({_spelled(column)})", backward=column["nullable"], forward=True, kind="column added"))
+        if was[name] in before:
+            changes.extend(_column_changes(name, before[was[name]], column))
+    gone = before.keys() - set(was.values())
+    changes += [Change(name, f"column {name} removed", backward=True, forward=before[name]["nullable"], kind="column removed") for name in gone]
+    if old["key"] != [was.get(name, name) for name in new["key"]]:
+        told = f"key changed from ({', '.join(old['key'])}) to ({', '.join(new['key'])})"
+        changes.append(Change("key", told, backward=False, forward=False, kind="key changed"))
+    renamed = {former: name for name, former in was.items() if former != name and name not in before}
+    for kind in ("rules", "checks"):
+        changes += _rule_changes(_respoken(old.get(kind) or {}, renamed), new.get(kind) or {})
+    words = [word for word in _WORDS if old.get(word) != new.get(word)]
     changes += [Change(word, f"{word} reworded", backward=True, forward=True) for word in words]
     return sorted(changes, key=lambda change: (change.about, change.what))
+
+
+def _respoken(rules: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
+    """The rules as they would be called and written had the columns had their new names."""
+    for old, new in renamed.items():
+        rules = {
+            (f"{new}{name.removeprefix(old)}" if name.startswith(f"{old}|") else name): str(text).replace(f'col("{old}")', f'col("{new}")')
+            for name, text in rules.items()
+        }
+    return rules
+
+
+def _only_warns(rule: Any) -> bool:
+    """Whether rows that break the rule are let through."""
+    return str(rule) == "warn" or str(rule).startswith("warn: ")
+
+
+def _rule_changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+    found = []
+    for rule in sorted(old.keys() | new.keys()):
+        was, now = old.get(rule), new.get(rule)
+        if was != now and ": " not in str(was or now) and str(was or now) in _SEVERITIES:
+            told = f"severity of {rule}: {was or 'as usual'} became {now or 'as usual'}"
+            found.append(
+                Change(rule, told, backward=_only_warns(now) or not _only_warns(was), forward=_only_warns(was) or not _only_warns(now), kind="rule changed")
+            )
+        elif was != now:
+            verb = "added" if was is None else "removed" if now is None else "changed"
+            backward, forward = now is None or _only_warns(now), was is None or _only_warns(was)
+            found.append(Change(rule, f"rule {rule} {verb}", backward=backward, forward=forward, kind=f"rule {verb}"))
+    return found
 
 
 def classify(changes: list[Change]) -> str:
@@ -139,10 +232,14 @@ def _column_changes(name: str, was: dict[str, Any], now: dict[str, Any]) -> list
     found = []
     if was["type"] != now["type"]:
         pair = (str(was["type"]), str(now["type"]))
-        found.append(Change(name, f"column {name}: {_spelled(was)} became {_spelled(now)}", backward=pair in _WIDENS, forward=pair[::-1] in _WIDENS))
+        found.append(
+            Change(
+                name, f"column {name}: {_spelled(was)} became {_spelled(now)}", backward=pair in _WIDENS, forward=pair[::-1] in _WIDENS, kind="column retyped"
+            )
+        )
     if was["nullable"] != now["nullable"]:
         may = "may now be null" if now["nullable"] else "may no longer be null"
-        found.append(Change(name, f"column {name} {may}", backward=now["nullable"], forward=not now["nullable"]))
+        found.append(Change(name, f"column {name} {may}", backward=now["nullable"], forward=not now["nullable"], kind="column nullable"))
     if was["description"] != now["description"] or was.get("metadata") != now.get("metadata"):
         found.append(Change(name, f"column {name} reworded", backward=True, forward=True))
     return found

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from lake.contract import FILE, LANDED, ROW, Contract, check_declaration
+import polars as pl
+
+from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW, Contract, check_declaration
 from lake.errors import DeclarationError
+from lake.rules import References, Rule, Severity, Unique, check_rules
 
 LAYERS = ("bronze", "silver", "gold")
+Policy = Literal["evolve", "freeze", "strict"]
+Upcast = Callable[[pl.LazyFrame], pl.LazyFrame]
 _NAME = re.compile(r"(bronze|silver|gold)\.([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)")
 
 
@@ -19,9 +25,19 @@ class Table:
     """One table of the lake.
 
     `name` is `layer.subject.table`. `sequence` names contract columns that say which of two rows with the same key is later;
-    without it, the one from the file that landed last. `max_rejected` is the share of rows (0 to 1) that may break rules before
-    the whole hop stops. `sort` is the order of rows in new files: what readers filter on. `time` is the date or instant column
-    by which ranges of the table are backfilled.
+    without it, the one from the file that landed last. `max_rejected` is the share (0 to 1) of the rows judged at once that may be
+    rejected before the whole hop stops (above bronze 0.1, unless said), `max_rejected_rows` their number. `sort` is the order of
+    rows in new files: what readers filter on. `time` is the date or instant column by which ranges of the table are backfilled.
+    `severity` says by the name of a contract's rule what a row that breaks it does: "warn", "quarantine" (the default below gold)
+    or "fail" (in gold). `rules` judge the table beyond single rows (see `lake.rules`).
+
+    What becomes of a raw file whose columns are not those of its bronze table is the `policy`: `evolve` adds them to the table,
+    `freeze` keeps their values in `_rescued`, `strict` rejects the file, and rows with too few or too many fields. `columns` names
+    those a frozen or strict table may have; without it, those of the first file. `types` gives columns of typed files a wider
+    type. Columns named in `dropped` leave the table, and stay in raw alone.
+
+    `renamed_from` maps a column to what else it was called, in files or in the table before; `upcasts` maps a column to a function that
+    adds it to rows of schema versions that had none. Changes that these declare are made by the next run, as one commit.
     """
 
     name: str
@@ -30,26 +46,103 @@ class Table:
     description: str = ""
     fresh_within: dt.timedelta | None = None
     sequence: tuple[str, ...] = ()
-    max_rejected: float = 0.1
+    max_rejected: float | None = None
+    max_rejected_rows: int | None = None
     sort: tuple[str, ...] = ()
     time: str | None = None
     tags: tuple[str, ...] = ()
+    severity: Mapping[str, Severity] = field(default_factory=dict, hash=False)
+    rules: tuple[Rule, ...] = ()
+    policy: Policy = "evolve"
+    columns: tuple[str, ...] = ()
+    types: Mapping[str, pl.DataType] = field(default_factory=dict, hash=False)
+    dropped: tuple[str, ...] = ()
+    renamed_from: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict, hash=False)
+    upcasts: Mapping[str, Upcast] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise DeclarationError(
                 f"{self.name!r} is not a table name", "Write layer.subject.table with lower-case letters, digits and _, e.g. silver.sales.orders"
             )
+        if self.policy not in get_args(Policy):
+            raise DeclarationError(f"{self.name}: policy={self.policy!r} is not one of {', '.join(get_args(Policy))}")
+        if not 0 <= (self.max_rejected or 0) <= 1 or (self.max_rejected_rows or 0) < 0:
+            raise DeclarationError(f"{self.name}: max_rejected is a share from 0 to 1, and max_rejected_rows a number of rows")
+        if (self.rules or self.severity) and self.layer == "bronze":
+            raise DeclarationError(f"{self.name} declares rules or severities, and no hop fills it", "Declare them where its rows are judged first")
         if self.contract is None:
             if self.layer != "bronze":
                 raise DeclarationError(f"{self.name} has no contract", "Give it one; only bronze keeps what came as it came")
+            self._check_columns()
             return
+        if self.policy != "evolve" or self.columns or self.types or self.dropped:
+            raise DeclarationError(f"{self.name}: policy, columns, types and dropped are for tables without a contract", "The contract says its columns")
         check_declaration(self.contract)
+        for name in (*self.renamed_from, *self.upcasts):
+            if name not in self.contract.columns():
+                raise DeclarationError(f"{self.name}: {name!r} in renamed_from or upcasts is not a column of {self.contract.__name__}")
+        if again := [old for old in self.former if old in self.contract.columns()]:
+            raise DeclarationError(f"{self.name}: {again[0]!r} is both a column and what another was called before")
         for column in (*self.sequence, *self.sort, *([self.time] if self.time else [])):
             if column not in self.contract.columns():
                 raise DeclarationError(f"{self.name}: {column!r} in sequence, sort or time is not a column of {self.contract.__name__}")
         if self.time and not self.contract.columns()[self.time].dtype.is_temporal():
             raise DeclarationError(f"{self.name}: time={self.time!r} is neither a date nor an instant")
+        check_rules(self.name, self.contract, self.rules, self.severity)
+
+    def severity_of(self, rule: str) -> Severity:
+        """What a row, or the table, that breaks the rule of this name does."""
+        declared = {known.name: known.severity for known in self.rules} | dict(self.severity)
+        return declared.get(rule) or ("fail" if self.layer == "gold" else "quarantine")
+
+    @property
+    def warns(self) -> frozenset[str]:
+        """The rules by which single rows are judged and that only warn."""
+        return frozenset(name for name in (*self.severity, *(rule.name for rule in self.references)) if self.severity_of(name) == "warn")
+
+    @property
+    def references(self) -> tuple[References, ...]:
+        """The rules that rows refer to rows of other tables."""
+        return tuple(rule for rule in self.rules if isinstance(rule, References))
+
+    @property
+    def repeats_rejected(self) -> tuple[Unique, ...]:
+        """The rules by which rows are set aside that repeat another."""
+        return tuple(rule for rule in self.rules if isinstance(rule, Unique) and self.severity_of(rule.name) == "quarantine")
+
+    @property
+    def checks(self) -> dict[str, str]:
+        """What is declared beside the contract, by rule: severity, and what is asked."""
+        told = {rule.name: f"{self.severity_of(rule.name)}: {rule.limit}" for rule in self.rules}
+        return {name: str(grave) for name, grave in sorted(self.severity.items())} | told
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """All that is declared beside the contract and may change which rows pass; nothing where nothing is declared."""
+        said = [f"{name} {grave}" for name, grave in sorted(self.severity.items())]
+        return (*said, *(f"{rule.exactly} {self.severity_of(rule.name)}" for rule in self.rules))
+
+    @property
+    def most_rejected(self) -> float | None:
+        """The share of rows that may be rejected at once; None is no limit."""
+        return self.max_rejected if self.max_rejected is not None or self.layer == "bronze" else 0.1
+
+    def _check_columns(self) -> None:
+        """Raise DeclarationError where what is said of a bronze table's columns contradicts itself."""
+        if self.columns and self.policy == "evolve":
+            raise DeclarationError(f"{self.name} declares its columns, and policy='evolve' takes any", "Say policy='freeze' or policy='strict'")
+        kept = {name.casefold() for name in (*self.columns, *self.renamed_from, *self.types)}
+        for name in (*self.columns, *self.types, *self.renamed_from, *self.dropped):
+            if name in PROVENANCE or name == RESCUED:
+                raise DeclarationError(f"{self.name}: {name} is lake's own column")
+        if gone := [name for name in (*self.dropped, *self.former) if name.casefold() in kept]:
+            raise DeclarationError(f"{self.name}: {gone[0]!r} is declared as a column, and as one that is dropped or renamed")
+
+    @property
+    def former(self) -> dict[str, str]:
+        """The columns by what they were called before."""
+        return {old: new for new, olds in self.renamed_from.items() for old in ([olds] if isinstance(olds, str) else olds)}
 
     @property
     def layer(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from lake.content import Content, content_sums, read_sums
-from lake.contract import FILE, LANDED, ROW, Contract, ending, judge
+from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
 from lake.dtypes import gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
@@ -44,6 +44,7 @@ class Staged:
     passed: int
     rejected: int
     rules: dict[str, int]
+    warned: dict[str, int]
     counted: int | None
     intact: bool | None
     content: Content
@@ -60,6 +61,7 @@ class _Sorted:
     good: pl.LazyFrame
     bad: pl.LazyFrame
     dead: pl.LazyFrame | None
+    doubts: pl.LazyFrame
 
 
 def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -> Staged:
@@ -75,9 +77,10 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
     try:
         out = _with_validity(hop, out)
         schema = out.collect_schema()
+        marked, marks = refer(run, plan, contract, out)
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise _failed(hop, error) from None
-    judged = _sorted(plan, contract, out, schema, where)
+    judged = _sorted(plan, contract, marked, marks, where)
     passage = gate(judged.good.collect_schema())
     good = judged.good.select(passage.expressions)
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
@@ -93,12 +96,13 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
         rules,
         judged.bad.select(pl.len()),
         judged.dead.select(pl.len()) if judged.dead is not None else pl.LazyFrame({"len": [0]}),
+        judged.doubts,
     ]
     sinks = [sink_parts(good.sort(order) if order else good, folder / "good"), sink_parts(judged.bad, folder / "bad")]
     if judged.dead is not None:
         sinks.append(sink_parts(judged.dead, folder / "dead"))
     try:
-        source, result, kept, content, broken, refused, dead = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
+        source, result, kept, content, broken, refused, dead, doubted = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
     except pl.exceptions.PolarsError as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
@@ -109,31 +113,36 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
     came = made["n"] + dead.item() if where is not None else made["n"]
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
     by_rule = dict(sorted(broken.iter_rows()))
+    warned = {rule: int(count) for rule, count in doubted.row(0, named=True).items() if count} if doubted.width else {}
     return Staged(
-        folder / "good", folder / "bad", passage.schema, read["n"], came, counts["n"], refused.item(), by_rule, made.get("counted"), intact,
+        folder / "good", folder / "bad", passage.schema, read["n"], came, counts["n"], refused.item(), by_rule, warned, made.get("counted"), intact,
         read_sums(content.row(0, named=True)), passage.conversions, read.get("at"), folder / "dead" if judged.dead is not None else None, scope,
     )  # fmt: skip
 
 
-def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, schema: pl.Schema, where: pl.Expr | None) -> _Sorted:
+def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, marks: dict[str, str], where: pl.Expr | None) -> _Sorted:
     """The output judged. Rows that delete are judged by their key alone; where a range is asked for, rows outside it are nobody's."""
     hop, who = plan.hop, f"hop {plan.hop.function.__qualname__}"
+    schema, warns = out.collect_schema(), hop.table.warns
     if hop.deletes is None:
-        judged = judge(contract, out, who=who)
+        judged = judge(contract, out, who=who, warn=warns, marks=marks)
         good, bad, dead = judged.good, rejected_rows(judged.bad), None
     else:
         if schema.get(hop.deletes) != pl.Boolean:
             raise SchemaRefused(f"{who} returns no Boolean column {hop.deletes}, which says which rows delete", "Add it in the hop")
         gone = pl.col(hop.deletes).fill_null(False)
         ordered = ordering(hop.table, schema)
-        alive = judge(contract, out.filter(~gone).drop(hop.deletes), who=who)
+        judged = judge(contract, out.filter(~gone).drop(hop.deletes), who=who, warn=warns, marks=marks)
         ended = judge(ending(contract, (*hop.table.key, *hop.table.sequence)), out.filter(gone).select(*hop.table.key, *ordered), who=who)
         typed = gate(ended.good.collect_schema())
-        good, bad = alive.good, pl.concat([rejected_rows(alive.bad), rejected_rows(ended.bad)])
+        good, bad = judged.good, pl.concat([rejected_rows(judged.bad), rejected_rows(ended.bad)])
         dead = ended.good.select(typed.expressions)
+    doubtful = judged.doubtful if where is None else judged.doubtful.filter(where)
+    broken = [expression.alias(f"#warn {rule}") for rule, expression in judged.doubts.items()]
+    doubts = doubtful.with_columns(broken).select(pl.col(f"#warn {rule}").sum().alias(rule) for rule in judged.doubts) if broken else pl.LazyFrame()
     if where is None:
-        return _Sorted(good, bad, dead)
-    return _Sorted(good.filter(where), bad.clear(), dead)
+        return _Sorted(good, bad, dead, doubts)
+    return _Sorted(good.filter(where), bad if plan.within is not None else bad.clear(), dead, doubts)
 
 
 def range_of(within: Within, contract: type[Contract]) -> pl.Expr:
@@ -205,6 +214,8 @@ def _pinned(run: Run, plan: Plan, name: str, scope: Scope | None) -> pl.LazyFram
     """An input at its planned version: the rows that came in, all rows of the groups that changed, or a snapshot."""
     wanted = plan.inputs[name]
     feed = plan.feeds.get(name)
+    if plan.again is not None and name == plan.hop.driver:
+        return narrowed(run.snapshot(path_of(wanted.table), wanted.end).scan(), plan.again, [FILE, ROW])
     if feed is None:
         return run.snapshot(path_of(wanted.table), wanted.end).scan()
     if plan.hop.write != "by_key" or scope is None or scope.parts is None:
@@ -220,6 +231,28 @@ def narrowed(frame: pl.LazyFrame, keys: pl.DataFrame, on: list[str]) -> pl.LazyF
         if keys[name].null_count() == 0 and least is not None:
             frame = frame.filter(pl.col(name).is_between(pl.lit(least, dtype=keys.schema[name]), pl.lit(greatest, dtype=keys.schema[name])))
     return frame.join(keys.lazy(), on=on, how="semi", nulls_equal=True)
+
+
+def refer(run: Run, plan: Plan, contract: type[Contract], out: pl.LazyFrame) -> tuple[pl.LazyFrame, dict[str, str]]:
+    """`out` with a Boolean column for each reference of its table that says whether the row keeps it; and those columns by rule."""
+    marks: dict[str, str] = {}
+    schema = out.collect_schema()
+    for number, rule in enumerate(plan.hop.table.references):
+        if not set(rule.columns) <= set(schema):
+            continue  # the judge will say which column is missing
+        given = next(known for known in plan.inputs.values() if known.table == rule.table.name and known.kind == "snapshot")
+        there = run.snapshot(path_of(given.table), given.end)
+        if missing := [name for name in rule.to if name not in there.schema]:
+            raise SchemaRefused(f"{given.table} version {given.end} has no column {', '.join(missing)}, to which {plan.hop.table.name} refers")
+        mark, keys = f"#met {number}", [f"#key {number} {name}" for name in rule.to]
+        own = [parsed(contract, schema, name) for name in rule.columns]
+        known_values = there.scan().select(pl.col(name).alias(key) for name, key in zip(rule.to, keys, strict=True)).drop_nulls().unique()
+        sought = out.with_columns(value.cast(there.schema[to], strict=False).alias(key) for value, to, key in zip(own, rule.to, keys, strict=True))
+        met = sought.join(known_values.with_columns(pl.lit(True).alias(mark)), on=keys, how="left", maintain_order="left")
+        silent = pl.any_horizontal(value.is_null() for value in own)
+        out = met.with_columns(pl.col(mark).is_not_null() | silent).drop(keys)
+        marks[rule.name] = mark
+    return out, marks
 
 
 def _marks(traced: bool) -> list[pl.Expr]:

@@ -19,8 +19,10 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
-import lake.landing
+import lake.portions
 import lake.source
 from lake.landing import Landed, land
 from lake.receipts import LANDINGS
@@ -114,18 +116,32 @@ def test_many_small_files_share_commits(run: Run, folder: Path) -> None:
     assert run.store.requests["put"] == 0
 
 
+@given(st.lists(st.integers(0, 12), max_size=40), st.integers(1, 6), st.integers(0, 20))
+def test_a_commit_takes_as_many_files_as_fit(sizes: list[int], files: int, size: int) -> None:
+    """Portions are all the files in order; each keeps to both limits or is one file, and would not with the next file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake.portions, "FILES_A_COMMIT", files)
+        patch.setattr(lake.portions, "BYTES_A_COMMIT", size)
+        cut = list(lake.portions.portions(sizes))
+    assert [number for start, end in cut for number in range(start, end)] == list(range(len(sizes)))
+    for start, end in cut:
+        assert end - start == 1 or (0 < end - start <= files and sum(sizes[start:end]) <= size)
+        assert end == len(sizes) or end - start + 1 > files or sum(sizes[start : end + 1]) > size
+
+
 # --- several at once, and killed ones
 
 _LAND = """
 import json, sys
 import lake.landing as landing
+import lake.portions as portions
 from lake.run import begin_run
 from lake.settings import load_settings
 from lake.source import Source
 from lake.table import Table
 
 home, root, env, at, size = sys.argv[1:]
-landing._FILES_A_COMMIT = int(size)
+portions.FILES_A_COMMIT = int(size)
 with begin_run(load_settings(home=home, root=root, env=env), "test", "test") as run:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -167,7 +183,7 @@ def landing(weed_settings: Settings, run: Run, folder: Path) -> Iterator[Callabl
 
 def test_threads_that_land_one_folder_at_once_share_it(weed_settings: Settings, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three runs land the same 30 files at the same time in several commits: each file has one `landed` receipt, from one of them."""
-    monkeypatch.setattr(lake.landing, "_FILES_A_COMMIT", 8)
+    monkeypatch.setattr(lake.portions, "FILES_A_COMMIT", 8)
     files = {f"{number:02d}.csv": f"a\n{number}\n".encode() for number in range(30)}
     fill(folder, files)
     start = threading.Barrier(3)

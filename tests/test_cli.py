@@ -36,13 +36,13 @@ GOLD = "gold.nyc.daily_delays"
 CLEANED = "silver.nyc.airports"  # some of its rows are rejected
 
 LISTINGS: dict[str, tuple[str, ...]] = {
-    "ls": (), "show": (GOLD,), "history": (GOLD,), "schema": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
-    "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"),
+    "ls": (), "show": (GOLD,), "history": (GOLD,), "schema show": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
+    "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",),
 }  # fmt: skip
 """Every command that only looks, with what it is asked about."""
-WORKING = {"land", "run", "maintain", "release diff"}
+WORKING = {"land", "run", "readmit", "maintain", "release diff", "schema check"}
 LAYERS = (("bronze", "orders"), ("silver", "orders"), ("gold", "totals"))
-NAMES_NO_TABLE = {"release ls", "doctor"}
+NAMES_NO_TABLE = {"release ls", "doctor", "preview"}
 
 FILES: dict[str, str] = {
     "pyproject.toml": """\
@@ -750,6 +750,32 @@ def test_too_many_rejects(project: Project) -> None:
     assert "gold.shop.totals" not in said.out
     assert project.tables() == {"bronze.shop.orders": 4}
     assert project.rows("release", "ls") == []
+
+
+def test_rules_are_shown_where_they_are_asked_for(project: Project) -> None:
+    """`show` lists rules with severity and what they found last, `history` what was broken, `rejects` how many more there are and, on request, what was stopped."""
+    project.edit("tables", "from lake.table", "from lake.rules import row_count, unique\nfrom lake.table")
+    declared = 'max_rejected=0.3, severity={"amount|min": "warn"}, rules=(row_count(at_least=9, severity="warn"), unique("customer", "amount"))'
+    project.edit("tables", "max_rejected=0.3", declared)
+    project.write("incoming/tuesday.csv", "order,customer,amount\n5,dee,much\n6,eve,more\n")
+    project.run().refused("silver.shop.orders", "2 of 6 rows (33.3%)", "`lake rejects silver.shop.orders --stopped` shows the rows")
+    project.look("rejects", "silver.shop.orders").refused("silver.shop.orders")
+    stopped = project.look("rejects", "silver.shop.orders", "--stopped", "-n", "1").did().out
+    for words in ("amount|dtype", "tuesday.csv", '"amount":"much"', "1 of 2 rejected rows are shown; -n shows more."):
+        assert words in stopped
+    project.edit("tables", "max_rejected=0.3", "max_rejected=0.5")
+    project.run().did()
+    shown = [" ".join(line.split()) for line in project.look("show", "silver.shop.orders").did().out.splitlines()]
+    for line in ("amount|min warn 1 rows broken", "row_count warn 4 rows broken at least 9 rows", "amount|dtype quarantine 2 rows broken"):
+        assert any(found.startswith(line) for found in shown), line
+    assert any(line.startswith("unique(customer, amount) fail no value is there twice no two rows share them") for line in shown)
+    (commit,) = project.rows("history", "silver.shop.orders")
+    assert (commit["rules"], commit["warned"]) == ({"amount|dtype": 2}, {"amount|min": 1})
+    assert [(check["name"], check["holds"]) for check in commit["checks"]] == [("row_count", False), ("unique(customer, amount)", True)]
+    assert "(warning)" in project.look("history", "silver.shop.orders").did().out
+    assert project.rows("rejects", "silver.shop.orders", "--stopped") == []
+    assert "Nothing of silver.shop.orders was stopped." in project.look("rejects", "silver.shop.orders", "--stopped").did().out
+    assert "are shown" not in project.look("rejects", "silver.shop.orders").did().out
 
 
 @pytest.fixture

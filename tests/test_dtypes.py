@@ -125,8 +125,8 @@ def _counts(unit: str, step: int) -> st.SearchStrategy[int]:
     near = far // 10**5
     return (
         st.integers(-near, near)
-        | st.integers(-near // step, near // step).map(lambda n: n * step)
-        | st.integers(-far // step, far // step).map(lambda n: n * step)
+        | st.integers(-(near // step), near // step).map(lambda n: n * step)
+        | st.integers(-(far // step), far // step).map(lambda n: n * step)
     )
 
 

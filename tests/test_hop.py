@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from lake.catalog import Catalog
 from lake.contract import PROVENANCE, Contract
 from lake.errors import CommitConflict, ContractBroken, DeclarationError, HopFailed, RejectLimitExceeded, SchemaRefused
 from lake.execute import execute
@@ -279,12 +280,13 @@ def test_a_full_recomputation_replaces_its_rejects(run: Run, tmp_path: Path) -> 
 
 
 def test_too_many_rejects_stop_the_hop(run: Run, tmp_path: Path) -> None:
-    """Over the table's limit nothing is published, and the message says which rule, how many and what to do."""
+    """Over the table's limit nothing is published, and the message says which rule, how many and what to do; the row can be looked at."""
     strict = Table("silver.shop.orders", tiny.Order, max_rejected=0.2)
     write_orders(tmp_path, "a.csv", [*_ROWS, (4, "test", "1.00", "2024-01-01")])
     with pytest.raises(RejectLimitExceeded, match=r"1 of 4 rows \(25\.0%\) break no_test_customer \(1\); the limit is 20\.0%.*max_rejected"):
         bring(run, tmp_path, hop(strict, write="merge", raw=changes(bronze_orders))(clean))
-    assert run.log(path_of(orders.name)).version() == run.log(quarantine_path_of(orders.name)).version() == -1
+    assert run.log(path_of(orders.name)).version() == -1
+    assert Catalog(run.store).rejects(orders.name, stopped=True).select("rules").collect().to_series().to_list() == [["no_test_customer"]]
 
 
 def test_gold_is_validated_not_filtered(run: Run, tmp_path: Path) -> None:

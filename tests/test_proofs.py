@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from botocore.exceptions import ClientError
 
+from lake.catalog import Catalog
 from lake.contract import PROVENANCE
 from lake.delta import open_snapshot
 from lake.difference import difference
@@ -193,6 +194,26 @@ def _quarantined(run: Run) -> int:
 def _sorted(run: Run, table: str, version: int) -> list[object]:
     frame = open_snapshot(run.store, path_of(table), version).scan().select(pl.exclude(*PROVENANCE)).collect()
     return frame.sort(frame.columns).rows()
+
+
+def test_a_table_whose_first_run_was_killed_is_no_table_yet(run: Run, tmp_path: Path) -> None:
+    """Files without a commit: the name is not listed, nor suggested for itself, at one request a table; upkeep removes the files all the same."""
+    _deliver(run, _flow(tmp_path), tmp_path, "a.csv", _ROWS)
+    left = "silver/shop/order_lines/part-00000-lost.zstd.parquet"
+    run.store.put(left, b"half a file")
+    catalog = Catalog(run.store)
+    run.store.requests.clear()
+    assert catalog.names() == [bronze_orders.name, orders.name, totals.name]
+    assert dict(run.store.requests) == {"list": 3 + 3 + 4}, "layers, subjects, and tables one each"
+    assert catalog.folders() == [bronze_orders.name, "silver.shop.order_lines", orders.name, totals.name]
+    assert [row["table"] for row in catalog.tables()] == catalog.names()
+    for version in (None, 0):
+        with pytest.raises(UnknownName, match=r"no table is called 'silver\.shop\.order_lines'") as caught:
+            catalog.last("silver.shop.order_lines", version=version)
+        assert orders.name in str(caught.value.hint)
+        assert "order_lines" not in str(caught.value.hint)
+    assert {row["place"]: row["orphans"] for row in maintain(run)}["silver/shop/order_lines"] == 1
+    assert run.store.head(left) is None
 
 
 def test_a_run_that_slept_through_upkeep_does_not_publish_removed_files(run: Run, tidy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

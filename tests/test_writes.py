@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lake.content import Content
 from lake.contract import PROVENANCE, Contract
-from lake.errors import DeclarationError
+from lake.errors import ContractBroken, DeclarationError
 from lake.execute import execute
 from lake.hop import Hop, changes, hop
 from lake.ingest import ingest
@@ -256,6 +256,21 @@ def test_a_range_with_other_code_leaves_the_full_recomputation_due(run: Run, tmp
     cities_of = {(row["day"].day >= 6, row["city"].isupper()) for row in rows_of(run, log)}
     assert cities_of == {(False, False), (True, True)}
     assert make_plan(run, new).reason == "full, because the code or the contract changed"
+
+
+def test_no_row_vanishes_from_a_range(run: Run, tmp_path: Path) -> None:
+    """A row that is in and would be rejected by the new code would be in neither place: the range is refused, and a full run sets the row aside."""
+
+    def emptying(raw: pl.LazyFrame) -> pl.LazyFrame:
+        return _plain(raw).with_columns(pl.when(pl.col("city") != "gone").then(pl.col("city")).alias("city"))
+
+    _grow(run, tmp_path, _MANY, to_log)
+    before = rows_of(run, log)
+    new: Hop = hop(log, write="append", raw=changes(bronze))(emptying)
+    with pytest.raises(ContractBroken, match=r"1 rows that are in would be rejected .*--full"):
+        execute(run, new, backfill=Range(start="2024-01-06"))
+    assert rows_of(run, log) == before
+    assert execute(run, new).ledger.rejected == 1
 
 
 def test_only_the_groups_that_changed_are_read(run: Run, tmp_path: Path) -> None:

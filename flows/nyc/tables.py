@@ -222,7 +222,7 @@ class AircraftUse(Contract):
     mean_built = dy.Float64(nullable=True, metadata={"unit": "year"}, description="Mean year of manufacture over the flights")
 
 
-bronze_flights = Table("bronze.nyc.flights", owner=_OWNER, description="Departures as published")
+bronze_flights = Table("bronze.nyc.flights", owner=_OWNER, description="Departures as published", renamed_from={"dep_delay": "departure_delay"})
 bronze_weather = Table("bronze.nyc.weather", owner=_OWNER, description="Weather observations as published")
 bronze_planes = Table("bronze.nyc.planes", owner=_OWNER, description="Aircraft as published")
 bronze_airports = Table("bronze.nyc.airports", owner=_OWNER, description="Airports as published")

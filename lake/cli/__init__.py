@@ -13,9 +13,9 @@ import click
 from lake.errors import LakeError, translated
 
 _COMMANDS = {
-    "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
-    "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.listings",
-    "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "release": "lake.cli.releases",
+    "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "preview": "lake.cli.preview", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
+    "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.schemas",
+    "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit", "release": "lake.cli.releases",
     "replay": "lake.cli.proofs", "verify": "lake.cli.proofs", "maintain": "lake.cli.proofs",
 }  # fmt: skip
 

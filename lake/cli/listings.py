@@ -1,8 +1,6 @@
-"""Commands that answer from the commits: ls, show, history, schema, lineage, rejects."""
+"""Commands that answer from the commits: ls, show, history, lineage, rejects."""
 
 from __future__ import annotations
-
-import json
 
 import click
 import polars as pl
@@ -41,7 +39,7 @@ def ls(env: str | None, as_json: bool) -> None:
 @env_option
 @json_option
 def show(table: str, rows: int, columns: str | None, at: int | None, env: str | None, as_json: bool) -> None:
-    """Show what a table promises, how its last commit went, and its first rows."""
+    """Show what a table promises, its rules with what they last found, how its last commit went, and its first rows."""
     catalog = _catalog(env)
     snapshot = catalog.snapshot(table, at)
     wanted = [name.strip() for name in columns.split(",")] if columns else snapshot.schema.names()
@@ -56,7 +54,10 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
     )
     if record.summary:
         click.echo(record.summary)
-    click.echo(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}\n")
+    click.echo(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}")
+    if record.notices:
+        click.echo(f"Columns: {'; '.join(notice.line() for notice in record.notices)}")
+    click.echo()
     known = {column["name"]: column for column in (catalog.schema_versions(table) or [{"columns": []}])[0]["columns"]}
     told = [
         {"column": n, "type": str(d), "unit": (known.get(n, {}).get("metadata") or {}).get("unit", ""), "meaning": known.get(n, {}).get("description", "")}
@@ -64,6 +65,9 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
         if n in wanted
     ]
     print_table(told, {"column": "column", "type": "type", "unit": "unit", "meaning": "meaning"}, empty="")
+    if judged := [row | {"says": "" if row["holds"] else "broken"} for row in catalog.rules(table, version=at)]:
+        click.echo()
+        print_table(judged, {"rule": "rule", "severity": "severity", "found": "last found", "says": "", "asked": "what it asks"}, empty="")
     click.echo()
     with pl.Config(tbl_cols=-1, tbl_width_chars=console().width, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=40):
         click.echo(str(frame))
@@ -85,7 +89,8 @@ def history(table: str, env: str | None, as_json: bool) -> None:
     for row in rows:
         record = records[row["version"]]
         code = (row["fingerprint"] or "")[:8] + (f" @ {row['commit'][:8]}{'+' if row['modified'] else ''}" if row["commit"] else "")
-        rules = ", ".join(f"{rule} {count:,}" for rule, count in record.rules.items())
+        broken = [f"{rule} {count:,}" for rule, count in record.rules.items()] + [f"{rule} {count:,} (warning)" for rule, count in record.warned.items()]
+        rules = ", ".join(broken + [f"{check.name}: {check.value}" for check in record.checks if not check.holds])
         shown.append(row | {"code": code, "read": inputs_line(record), "ledger": record.ledger.line(), "broken": rules})
     columns = {
         "version": "version",
@@ -98,28 +103,6 @@ def history(table: str, env: str | None, as_json: bool) -> None:
         "broken": "rules broken",
     }
     print_table(shown, columns, empty="No commit of lake's is in this table's log.")
-
-
-@click.command()
-@click.argument("table")
-@env_option
-@json_option
-def schema(table: str, env: str | None, as_json: bool) -> None:
-    """List a table's schema versions and what changed between them; then the columns of the newest."""
-    rows = _catalog(env).schema_versions(table)
-    if as_json:
-        print_json(rows)
-        return
-    told = [row | {"what": "; ".join(row["changes"]) or f"{len(row['columns'])} columns"} for row in rows]
-    print_table(told, {"schema_version": "schema", "since_version": "since version", "at": "at (UTC)", "class": "class", "what": "what changed"}, empty="")
-    click.echo()
-    newest = rows[0]
-    columns = [
-        {"column": c["name"], "type": c["type"] if isinstance(c["type"], str) else json.dumps(c["type"]), "key": "key" if c["name"] in newest["key"] else "",
-         "null": "" if c["nullable"] else "never null", "unit": (c.get("metadata") or {}).get("unit", ""), "meaning": c["description"]}
-        for c in newest["columns"]
-    ]  # fmt: skip
-    print_table(columns, {"column": "column", "type": "type", "key": "", "null": "", "unit": "unit", "meaning": "meaning"}, empty="")
 
 
 @click.command()
@@ -142,11 +125,15 @@ def lineage(table: str, env: str | None, as_json: bool) -> None:
 @click.argument("table")
 @click.option("-n", "--rows", type=click.IntRange(0, 100_000), default=10, show_default=True, help="How many rejected rows to show.")
 @click.option("--rule", default=None, help="Only rows that broke this rule.")
+@click.option("--stopped", is_flag=True, help="Rows of the last run that rules or limits stopped, which are not part of the table's history.")
+@click.option("--resolved", is_flag=True, help="Rows that were rejected and let in later.")
 @env_option
 @json_option
-def rejects(table: str, rows: int, rule: str | None, env: str | None, as_json: bool) -> None:
+def rejects(table: str, rows: int, rule: str | None, stopped: bool, resolved: bool, env: str | None, as_json: bool) -> None:
     """Show rows rejected on their way into a table: counts by rule, and examples with their raw place."""
-    frame = _catalog(env).rejects(table)
+    if stopped and resolved:
+        raise click.UsageError("--stopped and --resolved are different rows; give one of them")
+    frame = _catalog(env).rejects(table, stopped=stopped, resolved=resolved)
     if rule is not None:
         known = frame.select(pl.col("rules").explode().unique().drop_nulls()).collect().to_series().to_list()
         if rule not in known:
@@ -158,7 +145,15 @@ def rejects(table: str, rows: int, rule: str | None, env: str | None, as_json: b
         return
     reasons = pl.when(pl.col("rules").list.len() > 0).then(pl.col("rules")).otherwise(pl.concat_list(pl.col("reason")))
     counts = frame.select(reasons.alias("why")).explode("why").group_by("why").len("rows").sort("rows", "why", descending=[True, False]).collect()
-    print_table(counts.rows(named=True), {"rows": "rows", "why": "rule or reason"}, empty=f"Nothing is in the quarantine of {table}.")
+    print_table(
+        counts.rows(named=True),
+        {"rows": "rows", "why": "rule or reason"},
+        empty=f"Nothing of {table} was stopped."
+        if stopped
+        else f"Nothing of {table} was let in later."
+        if resolved
+        else f"Nothing is in the quarantine of {table}.",
+    )
     if found.height:
         click.echo()
         examples = [
@@ -167,3 +162,6 @@ def rejects(table: str, rows: int, rule: str | None, env: str | None, as_json: b
             for row in found.iter_rows(named=True)
         ]  # fmt: skip
         print_table(examples, {"place": "file:record", "why": "rule or reason", "row": "as it came"}, empty="")
+        every = frame.select(pl.len()).collect(engine="streaming").item()
+        if every > found.height:
+            click.echo(f"\n{found.height:,} of {every:,} rejected rows are shown; -n shows more.")

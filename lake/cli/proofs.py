@@ -6,9 +6,9 @@ import click
 
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.cli.runs import chosen
-from lake.errors import RunFailed, UnknownName
+from lake.errors import RunFailed
 from lake.maintain import maintain as tidy
-from lake.release import find_release
+from lake.release import release_meant
 from lake.replay import replay as replay_release
 from lake.run import begin_run
 from lake.settings import load_settings
@@ -23,9 +23,7 @@ def replay(number: str, env: str | None, as_json: bool) -> None:
     """Compute release NUMBER (a number, a date or latest) again from the raw files, in a scratch place, and compare table by table."""
     settings = load_settings(env=env)
     with begin_run(settings, "replay", "cli") as run, console(stderr=True).status("replaying") as status:
-        release = find_release(run.store, number)
-        if release is None:
-            raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
+        release = release_meant(run.store, number)
         found = list(replay_release(run, release, chosen(settings, None), lambda name: status.update(f"replaying {name}")))
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Commands about releases: list, show, compare, roll back, lift a hold; and replay one from raw."""
+"""Commands about releases: list, show, compare, roll back, lift a hold."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import click
 
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.difference import difference
-from lake.errors import UnknownName
 from lake.lakehouse import released
-from lake.release import Release, find_release, numbers, read_release, resume, rollback
+from lake.release import numbers, read_release, release_meant, resume, rollback
 from lake.run import begin_run
 from lake.settings import load_settings
-from lake.store import Store, open_store
+from lake.store import open_store
 
 
 @click.group()
@@ -42,9 +41,7 @@ def release_ls(env: str | None, as_json: bool) -> None:
 @json_option
 def release_show(number: str, env: str | None, as_json: bool) -> None:
     """Show the table versions that a release (a number, a date or latest) pins."""
-    found = find_release(open_store(load_settings(env=env)), number)
-    if found is None:
-        raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
+    found = release_meant(open_store(load_settings(env=env)), number)
     rows = [{"table": name, "release": found.number, **pin.model_dump()} for name, pin in found.tables.items()]
     if as_json:
         print_json(rows)
@@ -61,7 +58,7 @@ def release_show(number: str, env: str | None, as_json: bool) -> None:
 def release_diff(before: str, after: str, env: str | None, as_json: bool) -> None:
     """Compare two releases: the rows of each table that were added, removed and changed from one to the other."""
     store = open_store(load_settings(env=env))
-    old, new = _meant(store, before), _meant(store, after)
+    old, new = release_meant(store, before), release_meant(store, after)
     names = sorted(old.tables.keys() | new.tables.keys())
     rows: list[dict[str, Any]] = []
     with console(stderr=True).status("comparing") as status:
@@ -111,10 +108,3 @@ def release_resume(subjects: tuple[str, ...], env: str | None) -> None:
     with begin_run(load_settings(env=env), "release", "cli") as run:
         made = resume(run.store, run.info, subjects)
     click.echo(f"release {made.number}: " + (f"{', '.join(made.held)} still held" if made.held else "nothing is held"))
-
-
-def _meant(store: Store, number: str) -> Release:
-    found = find_release(store, number)
-    if found is None:
-        raise UnknownName("nothing has been released yet", "`lake run` ends with the first")
-    return found

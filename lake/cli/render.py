@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 from rich.tree import Tree
 
 from lake.catalog import Row
@@ -19,6 +20,7 @@ from lake.lineage import Node
 
 json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="One JSON array of objects.")
 env_option: Callable[..., Any] = click.option("--env", default=None, help="dev, uat or prod; else LAKE_ENV.")
+_LONGEST_CELL = 2000
 _PIPE_WIDTH = 160
 
 
@@ -43,8 +45,13 @@ def print_table(rows: Sequence[Row], columns: dict[str, str], *, empty: str) -> 
         right = all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows if row[key] is not None)
         table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=key in ("table", "at", "updated", "freshest"))
     for row in rows:
-        table.add_row(*(shown(row[key]) for key in columns))
+        table.add_row(*(Text(_brief(shown(row[key])), overflow="fold") for key in columns))
     console().print(table)
+
+
+def _brief(text: str) -> str:
+    """The text as a cell can hold it."""
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}… ({len(text):,} characters)"
 
 
 def shown(value: Any) -> str:

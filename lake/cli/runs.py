@@ -13,10 +13,12 @@ from rich.status import Status
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.errors import LakeError, RunFailed, UnknownName
 from lake.landing import land as land_source
+from lake.migrate import pending
 from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, open_flows, subjects
 from lake.plan import Range, make_plan
-from lake.run import begin_run
+from lake.run import Run, begin_run
 from lake.settings import Settings, load_settings
+from lake.source import Source
 
 QUIET_PREFECT = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore", "PREFECT_LOGGING_LEVEL": "INFO"}
 
@@ -73,13 +75,14 @@ def land(flow: str | None, env: str | None, as_json: bool) -> None:
 @env_option
 @json_option
 def plan(flow: str | None, full: bool, start: str | None, end: str | None, env: str | None, as_json: bool) -> None:
-    """Say what each hop would do now, why, and about how many rows it would read. Nothing is written."""
+    """Say what each hop would do now, why, and about how many rows it would read; and how bronze columns would change. Nothing is written."""
     settings = load_settings(env=env)
-    rows = []
+    rows: list[dict[str, object]] = []
     backfill = _range(start, end, full=full)
     with begin_run(settings, flow or "all", "plan") as run:
         for pipeline in chosen(settings, flow):
             pipeline.prepare(run)
+            rows += [row for source in pipeline.sources.values() if (row := _migration(run, source))]
             for name, hop in ((step.name, pipeline.hops.get(step.name)) for step in pipeline.steps):
                 if hop is None:
                     continue
@@ -132,6 +135,17 @@ def run(flow: str | None, full: bool, start: str | None, end: str | None, no_pre
             click.echo(f"{pipeline.name}: {said}")
     if as_json:
         print_json(rows)
+
+
+def _migration(run: Run, source: Source) -> dict[str, object] | None:
+    """The row of a bronze table whose columns the next run would change; None for any other."""
+    try:
+        steps, before = pending(run, source.into)
+    except LakeError as error:
+        return {"table": source.into.name, "run": True, "mode": "migration", "why": error.message, "estimated_rows": None, "inputs": {}}
+    if not steps:
+        return None
+    return {"table": source.into.name, "run": True, "mode": "migration", "why": steps.line, "estimated_rows": before.rows if before else 0, "inputs": {}}
 
 
 def _range(start: str | None, end: str | None, *, full: bool) -> Range | None:

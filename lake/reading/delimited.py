@@ -1,255 +1,256 @@
 """Delimited text into rows of text, with no record lost: a fast way that proves itself, and a careful way for the rest.
 
-The fast way is Polars' parser. It is believed only if two counts made without it agree: separators outside values must be
-exactly (columns - 1) a record, and line ends outside values one a record. Together with the parser's own refusal of records
-with too many fields this proves that each record has just the announced fields. Anything else is read the careful way,
-record by record, which rescues extra fields, leaves missing ones null, and rejects what is no record with its line and bytes.
+The fast way is Polars' parser. It is believed only if two counts made without it agree: separators outside values must be exactly (columns - 1) a
+record, and line ends outside values one a record. Together with the parser's own refusal of records with too many fields this proves that each record
+has just the announced fields. A file that is not proved whole is read in stretches of 32 MB, each by the fast way if that proves it, else in pieces of
+1 MB, so that the careful way (`careful`) has only the neighbourhood of a broken line to read.
+
+Every byte of the file is in one of three places: a row, a reject, or `structure` (a mark, title lines, header, comments, blank lines at the end, footer).
+Blank lines between records are rejects in a table of several columns, and empty values in one of a single column.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.reading.careful import Layout, Piece
 from lake.reading.dialect import Dialect
+from lake.reading.fields import Cut
+from lake.reading.proof import TextStats, count_text, proved, scan
+from lake.reading.region import Above, Region, find_region, pieces_after, raw_of
+from lake.reading.stretches import Stretch, stretches
 
 REJECTS = pl.Schema({ROW: pl.Int64(), "line": pl.Int64(), "bytes": pl.Binary(), "reason": pl.String()})
-_BATCH = 50_000
-_SHORTEST_PATIENCE = 8
-_LONGEST_RECORD = 1000  # lines; an open quote that runs longer is taken for a stray one
-_BOM = b"\xef\xbb\xbf"
-csv.field_size_limit(1 << 27)  # the library's default of 128 KiB a field would reject long texts
+STRUCTURE = pl.Schema({"line": pl.Int64(), "bytes": pl.Binary(), "what": pl.String()})
+_BATCH, _BATCH_TEXT = 50_000, 1 << 25
+_MOST_STRUCTURE = 10_000  # comment lines beyond that are rejects: structure is meant to be few
 
 
 @dataclass(frozen=True)
 class Parsed:
     """One file as data: `frame` has the file's columns, `_row` (from 1) and `_rescued`; `rejects` what is no record.
 
-    `records` counts the file's records, header excluded, independently of `frame`: it must equal rows plus rejects.
+    `records` counts the file's records, header excluded, independently of `frame`: it must equal rows plus rejects. `structure` holds the lines that
+    are neither (line, bytes, what), `mended` how many records were put right in which way.
+    What only reading shows: `notes` says by column what was done to keep its values, `renamed` holds names of the file that no
+    column can have, `why` what was chosen for the whole file and for which reason.
     """
 
     frame: pl.LazyFrame
     rejects: pl.DataFrame
     records: int
+    notes: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    structure: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=STRUCTURE))
+    mended: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class TextStats:
-    """Counts of a UTF-8 file's bytes: separators, line feeds; whether the last line is ended; and whether the text is plain.
+class Part:
+    """A run of bytes of the file: what it is, the number of its record if it is one (row or reject), and its first line (0: the mark)."""
 
-    It is not where a carriage return does not belong to a line end, a byte order mark stands inside, or a quote neither opens nor closes a field:
-    parsers differ in what they make of those.
-    """
-
-    separators: int
-    feeds: int
-    ended: bool
-    size: int
-    plain: bool
-
-
-def count_text(path: Path, delimiter: str) -> TextStats:
-    """One pass over the file's bytes in a megabyte of memory."""
-    separators = feeds = size = quotes = 0
-    last, plain = b"\n", True
-    edge = re.escape(delimiter.encode()) + rb'\r\n"'
-    stray = re.compile(rb"[^" + edge + rb']"[^' + edge + rb"]")
-    with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            separators += chunk.count(delimiter.encode())
-            feeds += chunk.count(b"\n")
-            quotes += chunk.count(b'"')
-            joined = last + chunk  # the byte before, so that nothing hides at a seam
-            if b"\r" in joined:
-                plain &= joined.count(b"\r") - joined.endswith(b"\r") == joined.count(b"\r\n")
-            plain &= joined.count(_BOM) == (0 if size else chunk.startswith(_BOM)) and not (quotes and stray.search(joined))
-            size += len(chunk)
-            last = joined[-3:]
-    return TextStats(separators, feeds, last.endswith(b"\n"), size, plain and quotes % 2 == 0 and not last.endswith(b"\r"))
+    line: int
+    what: str
+    row: int | None
+    text: bytes
 
 
 def read_delimited(path: Path, dialect: Dialect, spool: Path) -> Parsed:
-    """Read the UTF-8 file at `path` with the columns of `dialect`. The careful way writes its rows into the folder `spool`."""
-    stats = count_text(path, dialect.delimiter)
+    """Read the UTF-8 file at `path` with the columns of `dialect`. What is not read lazily is written into the folder `spool`."""
+    stats = count_text(path, dialect.delimiter, dialect.quote)
     if stats.size == 0 or not dialect.columns:
-        return _nothing(dialect)
-    return _fast(path, dialect, stats) or _careful(path, dialect, spool)
+        return Parsed(_no_rows(dialect), pl.DataFrame(schema=REJECTS), 0)
+    return _fast(path, dialect, stats) or _by_stretches(path, dialect, spool)
 
 
-def _nothing(dialect: Dialect) -> Parsed:
-    schema = dict.fromkeys(dialect.columns, pl.String()) | {ROW: pl.Int64(), RESCUED: pl.String()}
-    return Parsed(pl.LazyFrame(schema=schema), pl.DataFrame(schema=REJECTS), 0)
+def texts(path: Path, dialect: Dialect, records: Collection[int]) -> dict[int, bytes]:
+    """The bytes of the records numbered `records` (`_row` of a row or a reject), read again from the UTF-8 file at `path` in bounded memory."""
+    wanted = frozenset(records)
+    found: dict[int, bytes] = {}
+    for part in parts(path, dialect, wanted):
+        if part.row in wanted:
+            found[part.row] = part.text
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def parts(path: Path, dialect: Dialect, wanted: frozenset[int] | None = None) -> Iterator[Part]:
+    """The whole file in order, byte for byte. With `wanted`, stretches that hold none of these records may be left out."""
+    layout = layout_of(dialect)
+    region = find_region(path, layout, _above(dialect), dialect.footer_lines)
+    if region.mark:
+        yield Part(0, "mark", None, b"\xef\xbb\xbf")
+    number, structure = 0, 0
+    for piece, raw in _every_piece(path, layout, region, wanted):
+        if isinstance(piece, int):
+            number += piece
+            continue
+        structure += piece.what is not None
+        what = None if structure > _MOST_STRUCTURE else piece.what
+        if what is None:
+            number += 1
+        yield Part(piece.line, what or ("row" if piece.fields is not None else "reject"), None if what else number, raw)
+
+
+def layout_of(dialect: Dialect) -> Layout:
+    """What the careful way needs of a dialect."""
+    header = dialect.named if dialect.header == 1 or dialect.units else []
+    cut = Cut(dialect.delimiter, dialect.quote, dialect.escape, dialect.spaced, dialect.wrapped)
+    told = dialect.comment_told
+    return Layout(cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table)
+
+
+def _above(dialect: Dialect) -> Above:
+    return Above(dialect.skip_lines, dialect.header, tuple(dialect.tables))
+
+
+def _no_rows(dialect: Dialect) -> pl.LazyFrame:
+    return pl.LazyFrame(schema=dict.fromkeys(dialect.columns, pl.String()) | {ROW: pl.Int64(), RESCUED: pl.String()})
 
 
 def _fast(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
     """The file read by Polars, or None where the counts do not prove that it was read right."""
-    if not stats.plain:
+    layout = layout_of(dialect)
+    if not stats.plain or layout.cut.escape or layout.cut.spaced or layout.cut.wrapped or layout.comment or dialect.tables:
         return None
-    header = _header_record(path, dialect) if dialect.header else (0, 0)
-    if header is None:
+    region = find_region(path, layout, _above(dialect), dialect.footer_lines)
+    if (
+        region.footer
+        or (region.prefix and not region.prefix.endswith(b"\n"))
+        or b"\r" in region.prefix.replace(b"\r\n", b"")
+        or any(piece.reason for piece in region.before)
+    ):
         return None
-    width = len(dialect.columns)
-    frame = pl.scan_csv(
-        path, has_header=False, skip_lines=header[1], separator=dialect.delimiter, schema=dict.fromkeys(dialect.columns, pl.String()),
-        empty_string_is_null=False, glob=False, row_index_name=ROW, row_index_offset=1, truncate_ragged_lines=False,
-    ).with_columns(pl.col(ROW).cast(pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))  # fmt: skip
-    columns = [pl.col(name) for name in dialect.columns]
-    try:
-        inside, feeds, returns, records = (
-            frame.select(
-                pl.sum_horizontal(column.str.count_matches(dialect.delimiter, literal=True).sum() for column in columns).cast(pl.Int64),
-                pl.sum_horizontal(column.str.count_matches("\n", literal=True).sum() for column in columns).cast(pl.Int64).alias("feeds"),
-                pl.sum_horizontal(column.str.count_matches("\r", literal=True).sum() for column in columns).cast(pl.Int64).alias("returns"),
-                pl.len().cast(pl.Int64).alias("records"),
-            )
-            .collect(engine="streaming")
-            .row(0)
-        )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+    above = region.prefix.count(b"\n")
+    frame = scan(path, layout, dialect.columns, above)
+    rest = TextStats(
+        stats.separators - region.prefix.count(dialect.delimiter.encode()), stats.feeds - above, stats.ended, region.size - region.start, plain=True
+    )
+    records = proved(frame, layout, dialect.columns, rest)
+    if records is None:
         return None
-    lines = stats.feeds + (0 if stats.ended else 1)
-    if stats.separators - inside - header[0] != records * (width - 1) or lines - feeds - header[1] != records or returns:
-        return None
-    return Parsed(frame, pl.DataFrame(schema=REJECTS), records)
+    data = frame.select(*dialect.columns, ROW, pl.lit(None, dtype=pl.String).alias(RESCUED))
+    return Parsed(data, pl.DataFrame(schema=REJECTS), records, structure=_structure(region, region.before))
 
 
-def _header_record(path: Path, dialect: Dialect) -> tuple[int, int] | None:
-    """Separators and lines of the header as they stand in the file; None if it does not fit the columns."""
-    with path.open(encoding="utf-8-sig", newline="", errors="replace") as handle:
-        taken: list[str] = []
-
-        def lines() -> Iterator[str]:
-            for line in handle:
-                taken.append(line)
-                yield line
-
-        record = next(csv.reader(lines(), delimiter=dialect.delimiter), [])
-    text = "".join(taken)
-    if len(record) != len(dialect.columns) or "\r" in text.replace("\r\n", ""):
-        return None
-    return text.count(dialect.delimiter), max(1, text.count("\n"))
+def _structure(region: Region, pieces: list[Piece]) -> pl.DataFrame:
+    rows = [(piece.line, raw_of(piece.text), piece.what) for piece in pieces if piece.what]
+    mark = [(0, b"\xef\xbb\xbf", "mark")] if region.mark else []
+    return pl.DataFrame([*mark, *rows], schema=STRUCTURE, orient="row")
 
 
 def _careful(path: Path, dialect: Dialect, spool: Path) -> Parsed:
+    """The file read without Polars' parser."""
+    return _by_stretches(path, dialect, spool, careful_only=True)
+
+
+def _by_stretches(path: Path, dialect: Dialect, spool: Path, *, careful_only: bool = False) -> Parsed:
     spool.mkdir(parents=True, exist_ok=True)
-    rows: list[list[str | None]] = []
-    rejects: list[tuple[int, int, bytes, str]] = []
-    parts: list[Path] = []
-    schema = dict.fromkeys(dialect.columns, pl.String()) | {ROW: pl.Int64(), RESCUED: pl.String()}
+    layout = layout_of(dialect)
+    region = find_region(path, layout, _above(dialect), dialect.footer_lines)
+    sink = _Sink(dialect, spool)
+    for piece in region.before:
+        sink.take(piece)
+    line, mended = region.line, {}
+    for stretch in stretches(path, layout, dialect.columns, region, careful_only=careful_only):
+        sink.stretch(stretch)
+        line, mended = stretch.next_line, stretch.mended
+    for piece in pieces_after(path, region, layout, line):
+        sink.take(piece)
+    return sink.parsed(region, mended)
 
-    def flush() -> None:
-        if rows:
-            part = spool / f"part-{len(parts):05d}.parquet"
-            pl.DataFrame(rows, schema=schema, orient="row").write_parquet(part, compression="lz4")
-            parts.append(part)
-            rows.clear()
 
-    records, width = 0, len(dialect.columns)
-    header_pending = dialect.header
-    for line, raw, fields, reason in _records(path, dialect.delimiter, width):
-        if header_pending and raw.strip(b"\r\n"):
-            header_pending = False
+class _Sink:
+    """Rows into Parquet parts in the order of the file; rejects and structure into frames."""
+
+    def __init__(self, dialect: Dialect, spool: Path) -> None:
+        self._dialect, self._spool, self._width = dialect, spool, len(dialect.columns)
+        self._parts: list[Path] = []
+        self._rows: list[list[str | None]] = []
+        self._numbers: list[int] = []
+        self._rescued: list[str | None] = []
+        self._size = 0
+        self._rejects: list[tuple[int, int, bytes, str]] = []
+        self._rejected: list[pl.DataFrame] = []
+        self._pieces: list[Piece] = []
+        self.records = 0
+
+    def stretch(self, stretch: Stretch) -> None:
+        if stretch.frame is None:
+            for piece in stretch.pieces:
+                self.take(piece)
+            return
+        self._flush()
+        frame = stretch.frame.with_columns(pl.col(ROW) + self.records, pl.lit(None, dtype=pl.String).alias(RESCUED))
+        self._write(frame.select(*self._dialect.columns, ROW, RESCUED))
+        self.records += frame.height
+
+    def take(self, piece: Piece) -> None:
+        if piece.what is not None and len(self._pieces) < _MOST_STRUCTURE:
+            self._pieces.append(piece)
+            return
+        self.records += 1
+        if piece.fields is None:
+            self._reject(piece)
+            return
+        fields, width = piece.fields, self._width
+        self._rescued.append(json.dumps(fields[width:], ensure_ascii=False) if len(fields) > width else None)
+        self._rows.append([*fields[:width], *([None] * (width - len(fields)))] if len(fields) != width else fields)  # type: ignore[arg-type]
+        self._numbers.append(self.records)
+        self._size += len(piece.text)
+        if len(self._rows) >= _BATCH or self._size >= _BATCH_TEXT:
+            self._flush()
+
+    def parsed(self, region: Region, mended: dict[str, int]) -> Parsed:
+        self._flush()
+        rejects = pl.concat([*self._rejected, pl.DataFrame(self._rejects, schema=REJECTS, orient="row")])
+        frame = pl.scan_parquet(self._parts, glob=False) if self._parts else _no_rows(self._dialect)
+        return Parsed(frame, rejects, self.records, structure=_structure(region, self._pieces), mended=mended)
+
+    def _reject(self, piece: Piece) -> None:
+        self._rejects.append((self.records, piece.line, raw_of(piece.text), piece.reason or f"a {piece.what} line, after {_MOST_STRUCTURE:,} of them"))
+        if len(self._rejects) >= _BATCH:
+            self._rejected.append(pl.DataFrame(self._rejects, schema=REJECTS, orient="row"))
+            self._rejects.clear()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = [pl.Series(name, values, dtype=pl.String) for name, values in zip(self._dialect.columns, zip(*self._rows, strict=True), strict=True)]
+        own = [pl.Series(ROW, self._numbers, dtype=pl.Int64), pl.Series(RESCUED, self._rescued, dtype=pl.String)]
+        self._write(pl.DataFrame([*columns, *own]))
+        self._rows, self._numbers, self._rescued, self._size = [], [], [], 0
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        part = self._spool / f"part-{len(self._parts):05d}.parquet"
+        frame.write_parquet(part, compression="lz4")
+        self._parts.append(part)
+
+
+def _every_piece(path: Path, layout: Layout, region: Region, wanted: frozenset[int] | None) -> Iterator[tuple[Piece | int, bytes]]:
+    """Each piece with its bytes; for a stretch with no wanted record only how many records it has."""
+    seen = 0
+    for piece in region.before:
+        seen += piece.what is None
+        yield piece, raw_of(piece.text)
+    line = region.line
+    for stretch in stretches(path, layout, [f"c{i}" for i in range(layout.width)], region):
+        line = stretch.next_line
+        height = stretch.frame.height if stretch.frame is not None else 0
+        if stretch.frame is not None and wanted is not None and not any(seen < number <= seen + height for number in wanted):
+            seen += height
+            yield height, b""
             continue
-        records += 1
-        if reason is not None:
-            rejects.append((records, line, raw, reason))
-            continue
-        rescued = json.dumps(fields[width:], ensure_ascii=False) if len(fields) > width else None
-        kept: list[str | None] = [*fields[:width], *([None] * (width - len(fields)))]
-        rows.append([*kept, records, rescued])  # type: ignore[list-item]  # the last two columns are a number and text
-        if len(rows) >= _BATCH:
-            flush()
-    flush()
-    frame = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=schema)
-    return Parsed(frame, pl.DataFrame(rejects, schema=REJECTS, orient="row"), records)
-
-
-def _records(path: Path, delimiter: str, width: int) -> Iterator[tuple[int, bytes, list[str], str | None]]:
-    """Each record as (line it starts on, its bytes, its fields, why it is none). Lines end in LF, CR LF or CR."""
-    pending = _lines(path)
-    backlog: deque[tuple[int, bytes]] = deque()
-
-    def next_line() -> tuple[int, bytes] | None:
-        return backlog.popleft() if backlog else next(pending, None)
-
-    patience = _LONGEST_RECORD
-    while (current := next_line()) is not None:
-        number, raw = current
-        taken = [current]
-        if not raw.strip(b"\r\n"):
-            if width == 1:
-                yield number, raw, [""], None
-            else:
-                yield number, raw, [], "the line is blank"
-            continue
-        inside = _inside(raw, delimiter, inside=False)
-        while inside and len(taken) < patience and (more := next_line()) is not None:
-            taken.append(more)
-            inside = _inside(more[1], delimiter, inside=True)
-        closed = not inside
-        if not closed:
-            patience = max(_SHORTEST_PATIENCE, patience // 2)  # one stray quote a line must not cost a thousand lines each
-            backlog.extendleft(reversed(taken[1:]))
-            taken = taken[:1]
-        whole = b"".join(part for _, part in taken)
-        if not closed:
-            yield number, whole, [], "a quote is opened and never closed"
-            continue
-        try:
-            text = whole.decode("utf-8")
-        except UnicodeDecodeError as error:
-            yield number, whole, [], f"not valid UTF-8 at byte {error.start + 1} of the record"
-            continue
-        try:
-            fields = next(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True), [])
-        except csv.Error as error:
-            yield number, whole, [], f"cannot be parsed: {error}"
-        else:
-            yield number, whole, fields, None
-
-
-def _inside(line: bytes, delimiter: str, *, inside: bool) -> bool:
-    """Whether a quoted field is open at the end of `line`, given whether one was at its start. A quote opens one only at a field's start."""
-    if b'"' not in line:
-        return inside
-    mark, at_start, i = delimiter.encode()[0], not inside, 0
-    while i < len(line):
-        byte = line[i]
-        if inside:
-            if byte == 0x22:
-                if line[i + 1 : i + 2] == b'"':
-                    i += 1
-                else:
-                    inside = False
-        elif byte == 0x22 and at_start:
-            inside = True
-        at_start = byte == mark and not inside
-        i += 1
-    return inside
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Physical lines with their numbers from 1, ends kept. A byte order mark is not part of the first."""
-    number = 0
-    with path.open("rb") as handle:
-        if handle.read(3) != _BOM:
-            handle.seek(0)
-        for chunk in handle:
-            pieces = chunk.split(b"\r") if b"\r" in chunk.removesuffix(b"\r\n") else [chunk]
-            for i, piece in enumerate(pieces):
-                line = piece + (b"\r" if i < len(pieces) - 1 else b"")
-                if i < len(pieces) - 1 and pieces[i + 1] == b"\n":
-                    pieces[i + 1] = b""
-                    line += b"\n"
-                if line:
-                    number += 1
-                    yield number, line
+        for piece in stretch.pieces if stretch.frame is None else stretch.carefully(layout):
+            seen += piece.what is None
+            yield piece, raw_of(piece.text)
+    for piece in pieces_after(path, region, layout, line):
+        yield piece, raw_of(piece.text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = (
 )  # fmt: skip
 _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
 _CHUNK = 1 << 20
+_SIP = 1 << 12  # bytes of a zstd file fed at once: they unpack to at most 128 MB
+_ALWAYS_ALLOWED, _MOST_TIMES = 1 << 32, 250
 
 
 def compression_of(path: Path) -> Compression | None:
@@ -32,8 +36,10 @@ def compression_of(path: Path) -> Compression | None:
     if found == "zip":
         try:
             with zipfile.ZipFile(path) as archive:
-                return None if "[Content_Types].xml" in archive.namelist() else "zip"
-        except zipfile.BadZipFile:
+                inside = archive.namelist()
+                spreadsheet = "mimetype" in inside and archive.read("mimetype").startswith(b"application/vnd.oasis.opendocument")
+                return None if "[Content_Types].xml" in inside or spreadsheet else "zip"
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, EOFError, zlib.error, ValueError, OSError):
             return "zip"
     return found
 
@@ -52,17 +58,38 @@ def members(path: Path, compression: Compression | None, name: str) -> list[tupl
         inside = [info for info in archive.infolist() if not info.is_dir() and not _is_litter(info.filename)]
         if len({info.filename for info in inside}) < len(inside):
             raise FileRejected(f"{name} holds two files of one name", "Pack it again with different names")
-        if locked := [info.filename for info in inside if info.flag_bits & 0x1]:
-            raise FileRejected(f"{name}: {locked[0]} inside is encrypted", "Land it unencrypted; the store can encrypt at rest")
     return [(info.filename, info.filename) for info in inside]
 
 
-def unpack(path: Path, compression: Compression | None, member: str | None, name: str) -> Iterator[bytes]:
-    """The bytes inside, in chunks of about a megabyte. Raises FileRejected where the packing is damaged, after what could be read."""
+def most_bytes(path: Path, compression: Compression | None, told: int | None) -> int | None:
+    """How many bytes may come out of a file: as told, or 4 GiB, or 250 times its size if that is more. No bound for a file that is not packed."""
+    if compression is None:
+        return None
+    return told or max(_ALWAYS_ALLOWED, _MOST_TIMES * path.stat().st_size)
+
+
+def unpack(path: Path, compression: Compression | None, member: str | None, name: str, most: int | None = None) -> Iterator[bytes]:
+    """The bytes inside, in chunks of about a megabyte.
+
+    Raises FileRejected where the packing is damaged or more than `most` bytes come out, after what could be read.
+    """
+    size = 0
+    for chunk in _unpacked(path, compression, member, name):
+        size += len(chunk)
+        if most is not None and size > most:
+            told = f"{name} unpacks to more than {most:,} bytes, from {path.stat().st_size:,}"
+            raise FileRejected(f"{told}; if that is right, say so: Hints(most_bytes=…)", "Set the bound on the source")
+        yield chunk
+
+
+def _unpacked(path: Path, compression: Compression | None, member: str | None, name: str) -> Iterator[bytes]:
     with _rejecting(name):
         if compression == "zip":
-            with zipfile.ZipFile(path) as archive, archive.open(member or "") as handle:
-                yield from _chunks(handle)
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo(member or "").flag_bits & 0x1:
+                    raise FileRejected(f"{name}: {member} inside is encrypted", "Land it unencrypted; the store can encrypt at rest")
+                with archive.open(member or "") as handle:
+                    yield from _chunks(handle)
             return
         if compression == "zst":
             yield from _unzst(path, name)
@@ -85,7 +112,7 @@ def _unzst(path: Path, name: str) -> Iterator[bytes]:
     """Every frame of a zstd file; one that ends early is damaged, which the library's own file object does not tell."""
     with path.open("rb") as handle:
         frame, fed = zstandard.ZstdDecompressor().decompressobj(), False
-        for chunk in _chunks(handle):
+        while chunk := handle.read(_SIP):
             rest = chunk
             while rest:
                 yield frame.decompress(rest)
@@ -107,13 +134,18 @@ def _is_litter(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1] in (".DS_Store", "Thumbs.db")
 
 
+_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError, zlib.error, EOFError, KeyError, ValueError, OverflowError, struct.error)
+
+
 @contextmanager
 def _rejecting(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError, zlib.error, EOFError, NotImplementedError) as error:
+    except NotImplementedError as error:
+        raise FileRejected(f"{name} is packed in a way that cannot be read: {error}", "Pack it with deflate, or as gz or zst") from None
+    except _DAMAGE as error:
         raise FileRejected(f"{name} is damaged: {str(error) or type(error).__name__}", "Send it again; the damaged bytes are kept in raw") from None
     except OSError as error:
-        if error.errno is None:  # bz2 says only this
+        if error.errno is None or error.errno == errno.EINVAL:  # bz2 says only this; a zip may point before its own beginning
             raise FileRejected(f"{name} is damaged: {error}", "Send it again; the damaged bytes are kept in raw") from None
         raise

@@ -6,6 +6,7 @@ and work is cut into pieces so that memory does not grow with the table.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from lake.content import Content
@@ -13,6 +14,7 @@ from lake.plan import Plan
 from lake.run import Run
 from lake.settle.history import lived
 from lake.settle.latest import latest
+from lake.settle.repeats import unrepeated
 from lake.settle.settled import Settled
 from lake.settle.tombstones import known_deletes
 from lake.settle.upsert import upsert
@@ -32,12 +34,12 @@ def settle(run: Run, plan: Plan, staged: Staged, folder: Path) -> Settled:
         return swap(staged, there, staged.scope.where, earlier, folder)
     if write == "append":
         return append(staged, there, earlier, whole=plan.mode == "full")
-    winners = latest(table, staged, folder)
+    winners, repeated = unrepeated(table, staged, latest(table, staged, folder), folder)
     if plan.mode == "full" or there is None:
         if write == "scd2":
             winners = lived(table, staged.schema, winners, None, folder)
-        return replace(table, staged.schema, winners, there, earlier, folder)
+        return dataclasses.replace(replace(table, staged.schema, winners, there, earlier, folder), repeated=repeated)
     if write == "scd2":
         winners = lived(table, staged.schema, winners, there, folder)
     winners = known_deletes(run, plan, staged.schema, winners, folder)
-    return upsert(table, staged, winners, there, earlier, folder)
+    return dataclasses.replace(upsert(table, staged, winners, there, earlier, folder), repeated=repeated)

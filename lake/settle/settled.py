@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lake.content import Content
@@ -11,7 +11,7 @@ from lake.delta import DataFile
 
 @dataclass(frozen=True)
 class Settled:
-    """What to commit: parts to add, files to take out, rows for the change feed, tombstones; and how the rows were counted."""
+    """What to commit: parts to add, files to take out, rows for the change feed, tombstones; and how the rows were counted. `repeated` rows were rejected, by rule."""
 
     parts: Path | None
     removed: tuple[DataFile, ...] = ()
@@ -26,3 +26,4 @@ class Settled:
     adjusted: int = 0
     content: Content | None = None
     ended: Path | None = None
+    repeated: dict[str, int] = field(default_factory=dict)

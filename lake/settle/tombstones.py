@@ -1,7 +1,7 @@
 """Tombstones: which keys were deleted, and when by the table's sequence, so that a row that comes late does not bring its key back.
 
-Only tables with a declared sequence need them: without one, whatever lands later is later. They are committed before the rows,
-like rejects, and the main record names the version that counts.
+Without a sequence, what lands later is later; but what was rejected and is let in again keeps the time it first landed, so such tables
+have them too. They are committed before the rows, like rejects, and the main record names the version that counts.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from lake.content import Content, hash_sums, read_sums, row_hash
 from lake.datafile import scan_parts, write_parts
 from lake.delta import DataFile, Snapshot, scan_files
 from lake.settle.latest import ROWS_AT_ONCE, Winners, comes_late, slices
+from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
 from lake.settle.settled import Settled
 from lake.table import Table, ordering
 from lake.transform import Scope, Staged
 
-_PLACE, _NEW, _OLD, _CLASS, _KIND = "#place", "#new", "#old", "#class", "_change_type"
+_NEW, _OLD, _CLASS, _KIND = "#new", "#old", "#class", "_change_type"
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,13 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
     touched = _touched(table, staged, winners, there)
     found = _compare(table, staged, winners, there, touched, folder)
     changed, fresh = found.classed.filter(pl.col(_CLASS) == "updated"), found.classed.filter(pl.col(_CLASS) == "inserted").select(columns)
-    places = pl.concat([changed.select(_PLACE), found.gone.select(_PLACE)]).unique().collect(engine="streaming").to_series()
-    rewritten = tuple(file for file in touched if _uri(there, file) in set(places))
+    rewritten = files_at(there, touched, places(pl.concat([changed.select(PLACE), found.gone.select(PLACE)])))
     inserted, updated = found.counts.get("inserted", 0), found.counts.get("updated", 0)
     out = folder / "merged"
     if inserted:
         write_parts(_in_order(table, fresh), out / "new")
     for number, files in enumerate(_few(rewritten)):
-        here = pl.col(_PLACE).is_in([_uri(there, file) for file in files])
+        here = pl.col(PLACE).is_in([place_of(there, file) for file in files])
         was = scan_files(there.store, there.path, there.schema, files).select(
             pl.col(n) if n in there.schema else pl.lit(None, schema[n]).alias(n) for n in columns
         )
@@ -73,7 +73,7 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
 
 def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) -> tuple[DataFile, ...]:
     """The files that hold a key of the batch or a row of its scope. Reads key columns alone, and only where bounds overlap."""
-    places: set[str] = set()
+    held: set[str] = set()
     wanted: list[tuple[pl.LazyFrame, list[str]]] = [(scan_parts(winners.rows, staged.schema), table.key)]
     if winners.ended is not None:
         wanted.append((scan_parts(winners.ended, staged.schema), table.key))
@@ -81,20 +81,18 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
     if scope is not None and scope.parts is not None:
         wanted.append((scan_parts(scope.parts, pl.Schema({name: there.schema[name] for name in scope.on})), list(scope.on)))
     if scope is not None and scope.where is not None:
-        held = scan_files(there.store, there.path, there.schema, there.files, place=_PLACE).filter(scope.where).select(pl.col(_PLACE).unique())
-        places |= set(held.collect(engine="streaming").to_series())
+        held |= places(scan_placed(there, there.files).filter(scope.where))
     for batch, key in wanted:
         ends = batch.select(*(pl.col(k).min().alias(f"< {k}") for k in key), *(pl.col(k).max().alias(f"> {k}") for k in key)).collect(engine="streaming")
         bounds = {k: (ends[f"< {k}"][0], ends[f"> {k}"][0]) for k in key}
         if all(low is None for low, _ in bounds.values()) and not batch.select(pl.len()).collect().item():
             continue
-        keys = scan_files(there.store, there.path, there.schema, there.overlapping(bounds), place=_PLACE)
+        keys = scan_placed(there, there.overlapping(bounds))
         for k, (low, high) in bounds.items():
             if low is not None and k in table.key:  # keys are never null; other columns may be
                 keys = keys.filter(pl.col(k).is_between(pl.lit(low, there.schema[k]), pl.lit(high, there.schema[k])))
-        held = keys.select(*key, _PLACE).join(batch.select(key), on=key, how="semi", nulls_equal=True).select(pl.col(_PLACE).unique())
-        places |= set(held.collect(engine="streaming").to_series())
-    return tuple(file for file in there.files if _uri(there, file) in places)
+        held |= places(keys.select(*key, PLACE).join(batch.select(key), on=key, how="semi", nulls_equal=True))
+    return files_at(there, there.files, held)
 
 
 def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, touched: tuple[DataFile, ...], folder: Path) -> _Found:
@@ -102,9 +100,9 @@ def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, to
     schema, key = staged.schema, table.key
     order = [name for name in ordering(table, schema) if name in there.schema]
     at = [pl.col(name).alias(f"{_OLD} {name}") for name in order]
-    old = scan_files(there.store, there.path, there.schema, touched, place=_PLACE).select(*key, row_hash(there.schema).alias(_OLD), _PLACE, *at)
+    old = scan_placed(there, touched).select(*key, row_hash(there.schema).alias(_OLD), PLACE, *at)
     batch = scan_parts(winners.rows, schema).with_columns(row_hash(schema).alias(_NEW))
-    kept = [*schema, _NEW, _OLD, _PLACE, _CLASS]
+    kept = [*schema, _NEW, _OLD, PLACE, _CLASS]
     size = sum(file.rows for file in touched) + batch.select(pl.len()).collect().item()
     ends = pl.Schema({name: schema[name] for name in (*key, *order)})
     late_ends = 0
@@ -113,20 +111,20 @@ def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, to
         write_parts(classed, folder / "classed" / f"{number}")
         if winners.ended is not None:
             met = scan_parts(winners.ended, ends).filter(piece).join(old.filter(piece), on=key, how="inner").with_columns(comes_late(order, _OLD).alias(_CLASS))
-            write_parts(met.filter(~pl.col(_CLASS)).select(*key, _OLD, _PLACE), folder / "gone" / f"ended-{number}")
+            write_parts(met.filter(~pl.col(_CLASS)).select(*key, _OLD, PLACE), folder / "gone" / f"ended-{number}")
             late_ends += int(met.select(pl.col(_CLASS).sum()).collect(engine="streaming").item() or 0)
         if staged.scope is not None:
             inside = _inside(staged.scope, there, touched).filter(piece).join(batch.filter(piece).select(key), on=key, how="anti")
-            write_parts(inside.select(*key, row_hash(there.schema).alias(_OLD), _PLACE), folder / "gone" / f"scope-{number}")
-    judged = scan_parts(folder / "classed", pl.Schema({**schema, _NEW: pl.UInt64(), _OLD: pl.UInt64(), _PLACE: pl.String(), _CLASS: pl.String()}))
-    gone = scan_parts(folder / "gone", pl.Schema({**{name: there.schema[name] for name in key}, _OLD: pl.UInt64(), _PLACE: pl.String()})).unique(key)
+            write_parts(inside.select(*key, row_hash(there.schema).alias(_OLD), PLACE), folder / "gone" / f"scope-{number}")
+    judged = scan_parts(folder / "classed", pl.Schema({**schema, _NEW: pl.UInt64(), _OLD: pl.UInt64(), PLACE: pl.String(), _CLASS: pl.String()}))
+    gone = scan_parts(folder / "gone", pl.Schema({**{name: there.schema[name] for name in key}, _OLD: pl.UInt64(), PLACE: pl.String()})).unique(key)
     counts = dict(judged.group_by(_CLASS).len().collect(engine="streaming").iter_rows())
     return _Found(judged, gone, counts, gone.select(pl.len()).collect(engine="streaming").item(), late_ends)
 
 
 def _inside(scope: Scope, there: Snapshot, touched: tuple[DataFile, ...]) -> pl.LazyFrame:
     """The rows that are there and that the batch speaks for."""
-    rows = scan_files(there.store, there.path, there.schema, touched, place=_PLACE)
+    rows = scan_placed(there, touched)
     if scope.where is not None:
         return rows.filter(scope.where)
     keys = scan_parts(scope.parts, pl.Schema({name: there.schema[name] for name in scope.on})) if scope.parts else rows.clear()
@@ -169,7 +167,3 @@ def _in_order(table: Table, frame: pl.LazyFrame) -> pl.LazyFrame:
 def _sum(frame: pl.LazyFrame, column: str, *classes: str) -> Content:
     rows = frame.filter(pl.col(_CLASS).is_in(classes)) if classes else frame
     return read_sums(rows.select(hash_sums(pl.col(column))).collect(engine="streaming").row(0, named=True))
-
-
-def _uri(there: Snapshot, file: DataFile) -> str:
-    return there.store.uri(f"{there.path}/{file.path}")

@@ -9,8 +9,9 @@ import polars as pl
 
 from lake.content import Content, content_sums, read_sums, row_hash
 from lake.datafile import scan_parts, write_parts
-from lake.delta import Snapshot, scan_files
+from lake.delta import Snapshot
 from lake.settle.latest import Winners
+from lake.settle.places import files_at, places, scan_placed
 from lake.settle.settled import Settled
 from lake.table import Table
 from lake.transform import Staged, scan_good
@@ -66,10 +67,7 @@ def _told(new: pl.LazyFrame, old: pl.LazyFrame, changed: pl.LazyFrame, key: list
 
 def swap(staged: Staged, there: Snapshot, where: pl.Expr, earlier: Content | None, folder: Path) -> Settled:
     """The rows of a range in place of those that are there, where no key tells rows apart. Only files that hold such rows are written again."""
-    place = "#place"
-    held = scan_files(there.store, there.path, there.schema, there.files, place=place).filter(where).select(pl.col(place).unique())
-    places = set(held.collect(engine="streaming").to_series())
-    rewritten = tuple(file for file in there.files if there.store.uri(f"{there.path}/{file.path}") in places)
+    rewritten = files_at(there, there.files, places(scan_placed(there, there.files).filter(where)))
     was = there.scan(rewritten)
     gone = sums(was.filter(where), there.schema)
     if gone == staged.content:

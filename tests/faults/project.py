@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ _COLUMNS = {
     "silver.shop.orders": ["order", "customer", "country", "amount", "day"],
     "gold.shop.totals": ["country", "orders", "amount"],
 }
+_RUN = ("run", "shop", "--no-prefect")
 _FIRST_DAY = 1_700_000_000  # seconds; files get ages by their number, whatever the clock says
 
 
@@ -70,6 +71,7 @@ class Shop:
         self.root, self.env, self.home = root, env, home or root / "home"
         self.store = Store(store.bucket, env, store.options)
         self.deliveries: list[Delivery] = []
+        self.columns = dict(_COLUMNS)
         shutil.copytree(ROOT / "tests/faults/shop", root / "flows/shop")
         (root / "pyproject.toml").write_text("[tool.lake]\n", "utf-8")
         for source in ("orders", "customers"):
@@ -109,8 +111,10 @@ class Shop:
         rows = f"{100_000 + number},5,5.55,2024-05-05\n\n{number},5,6.66,2024-05-06\n{200_000 + number},98,1.00,2024-05-07\n"
         self.deliver("orders", f"extra-{number}.csv", f"order,customer,amount,day\n{rows}".encode())
 
-    def start(self, proxy: Proxy, fault: Fault | None = None, *, victim: int | None = None, **settings: str) -> subprocess.Popen[str]:
-        """`lake run shop` as a process that reaches the store through the proxy, with `fault` in its way; it is the victim unless another is."""
+    def start(
+        self, proxy: Proxy, fault: Fault | None = None, *, victim: int | None = None, command: Sequence[str] = _RUN, **settings: str
+    ) -> subprocess.Popen[str]:
+        """`lake run shop` (or another `command`) as a process that reaches the store through the proxy, with `fault` in its way; it is the victim unless another is."""
         proxy.arm(fault or Fault())
         options = self.store.options
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {
@@ -118,8 +122,9 @@ class Shop:
             "LAKE_HOME": str(self.home), "AWS_ENDPOINT_URL": proxy.endpoint, "AWS_ACCESS_KEY_ID": options["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": options["aws_secret_access_key"], "LAKE_THREADS": "1", **settings,
         }  # fmt: skip
-        command = [sys.executable, "-m", "lake", "run", "shop", "--no-prefect"]
-        process = subprocess.Popen(command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lake", *command], cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         proxy.victim.set_result(process.pid if victim is None else victim)
         return process
 
@@ -131,9 +136,16 @@ class Shop:
         """Let the store prove itself, so that the first fault does not meet the probe."""
         ensure_trusted(Store(self.store.bucket, self.env, self.store.options | {"aws_endpoint": proxy.endpoint}), load_settings(root=self.root, home=self.home))
 
-    def run(self, proxy: Proxy, fault: Fault | None = None, **settings: str) -> Done:
+    def run(self, proxy: Proxy, fault: Fault | None = None, *, command: Sequence[str] = _RUN, **settings: str) -> Done:
         """Such a process, to its end."""
-        return ended(self.start(proxy, fault, victim=None, **settings))
+        return ended(self.start(proxy, fault, victim=None, command=command, **settings))
+
+    def edit(self, module: str, old: str, new: str) -> None:
+        """Change the shop's code: every `old` in one of its modules."""
+        file = self.root / "flows/shop" / f"{module}.py"
+        text = file.read_text("utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), "utf-8")
 
     def expected(self) -> dict[str, Rows]:
         """What the tables must hold now that every file delivered has landed."""
@@ -147,7 +159,7 @@ class Shop:
         found: dict[str, Rows] = {}
         for name, pin in release.tables.items():
             record = self.record(name, pin.version)
-            rows = open_snapshot(self.store, path_of(name), pin.version).scan().select(_COLUMNS[name]).collect()
+            rows = open_snapshot(self.store, path_of(name), pin.version).scan().select(self.columns[name]).collect()
             assert rows.height == pin.rows == record.rows, f"{name} version {pin.version} is not whole"
             found[name] = _sorted(rows)
             if not name.startswith("gold"):
@@ -188,7 +200,9 @@ class Shop:
     def _rejects(self, name: str, record: Record) -> Rows:
         frame = pl.DataFrame(schema=REJECTED)
         if record.quarantine and record.rejects:
-            frame = open_snapshot(self.store, quarantine_path_of(name), int(record.quarantine["version"])).scan().collect()
+            frame = (
+                open_snapshot(self.store, quarantine_path_of(name), int(record.quarantine["version"])).scan().filter(pl.col("resolved_at").is_null()).collect()
+            )
         assert frame.height == record.rejects
         rows = [(_hash(row[FILE]), row[ROW], *([row["reason"]] if row["reason"] else sorted(row["rules"]))) for row in frame.iter_rows(named=True)]
         return sorted(rows, key=repr)

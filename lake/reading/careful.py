@@ -1,0 +1,264 @@
+"""The careful way: a stretch of text, line by line, into rows, rejects and lines of structure; all that people break and a reader may mend.
+
+What it mends, and when: a record broken over two or more lines, if together they have the right width and the kinds of the columns tell that they belong
+together; a line written with another delimiter, if that cuts it to the right width; quotes nobody doubled (see `fields`). What it rejects with its
+reason: the header again, lines of another table, blank lines, lines that are no text, quotes never closed, and lines that two readings would fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lake.reading.fields import Cut, Fields, Record, not_utf8, split_lines
+from lake.reading.kinds import NOTHING, TEXT, is_title, is_typed, kind_of, likeness, misfits
+
+_OTHERS = (";", "\t", "|", ",")
+_FEWEST_OTHER = 3
+_LONGEST_BREAK = 8  # lines a broken record may be put together from
+_LOOK_AHEAD = 12
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the careful way must know of a file: its cut and width, the header's fields, the kinds of its columns, and the sign of a comment."""
+
+    cut: Cut
+    width: int
+    header: list[str] = field(default_factory=list)
+    shape: str = ""
+    comment: str | None = None
+    always: bool = False
+    trailing: bool = False
+    rest: bool = False
+    table: int = 1
+
+    def is_header(self, fields: list[str]) -> bool:
+        """Whether a record is the header once more, as in files that were put one after another."""
+        if self.width < 2 or not self.header or not fields:
+            return False
+        return fields == self.header or (len(fields) < self.width and fields == [name for name in self.header if name])
+
+
+class Piece(NamedTuple):
+    """One row (`fields`), reject (`reason`) or line of structure (`what`), with its first line and its text as in the file."""
+
+    line: int
+    text: str
+    fields: list[str] | None = None
+    reason: str | None = None
+    what: str | None = None
+
+
+class Careful:
+    """Reads one stretch after the other; between them it remembers the line and whether another table is being passed over."""
+
+    def __init__(self, layout: Layout, line: int) -> None:
+        self.line = line
+        self.passing: tuple[int, int] | None = None
+        self.mended: dict[str, int] = {}
+        self._layout = layout
+        plain = layout.width > 1 and layout.comment is None and layout.cut.escape is None and not layout.cut.wrapped
+        self._quick = layout.width - 1 if plain else None
+        self._fields = Fields(layout.cut)
+        self._others = [Fields(Cut(sign, layout.cut.quote, layout.cut.escape)) for sign in _OTHERS if sign != layout.cut.delimiter]
+
+    def read(self, text: str, *, final: bool, until: int | None = None) -> Iterator[Piece]:
+        """The pieces of `text`, as far as they are decided: unless it is `final`, the last lines are left for when more follows.
+
+        With `until`, no piece is begun after so many characters.
+        """
+        lines = split_lines(text)
+        i, last, end = 0, None, len(lines) - (0 if final else 1)
+        done, soon = 0, len(text) if until is None else until
+        while i < end and done < soon:
+            simple = self._simple(lines[i])
+            found = (1, simple) if simple is not None else self._piece(lines, i, last, final=final)
+            if found is None:
+                break
+            taken, piece = found
+            if taken < 0:
+                last = piece
+                taken = -taken
+            else:
+                if last is not None:
+                    yield last
+                last = piece
+            done += sum(map(len, lines[i : i + taken])) if taken > 1 else len(lines[i])
+            i += taken
+            self.line += taken
+        if last is not None:
+            yield last
+
+    def _simple(self, line: str) -> Piece | None:
+        """The row of a line of ASCII with no quote and the right number of delimiters: most lines of most files."""
+        layout = self._layout
+        if self._quick is None or self.passing is not None or not line.isascii() or line.count(layout.cut.delimiter) != self._quick:
+            return None
+        if layout.cut.quote is not None and layout.cut.quote in line:
+            return None
+        fields = line.rstrip("\r\n").split(layout.cut.delimiter)
+        return None if fields == layout.header else Piece(self.line, line, fields)
+
+    def _piece(self, lines: list[str], i: int, last: Piece | None, *, final: bool) -> tuple[int, Piece] | None:
+        """The piece at line `i` and its number of lines, negative if it takes the place of the `last`; None if undecided."""
+        line, layout = lines[i], self._layout
+        bare = line.rstrip("\r\n")
+        if self._is_blank(bare):
+            return self._blank(lines, i, final=final)
+        if layout.comment is not None and bare.startswith(layout.comment):
+            return 1, self._comment(line, bare)
+        if self.passing is not None:
+            return self._other(line)
+        mark = "\ufeff" if line.startswith("\ufeff") else ""
+        record = self._fields.record(
+            [line[1:], *lines[i + 1 : i + _LOOK_AHEAD]] if mark else lines, 0 if mark else i, layout.width + layout.trailing, final=final
+        )
+        if record is None:
+            return None
+        if mark:
+            self._mend("a byte order mark inside left out")
+            record = record._replace(text=mark + record.text)
+        foreign = None if record.text.isascii() else not_utf8(record.text)
+        if foreign is not None:
+            first = not_utf8(line)
+            return (1, Piece(self.line, line, reason=first)) if first else (record.lines, Piece(self.line, record.text, reason=foreign))
+        if record.reason is not None:
+            return record.lines, Piece(self.line, record.text, reason=record.reason)
+        if len(record.fields) == layout.width:
+            again = "the header again" if layout.is_header(record.fields) else None
+            return record.lines, Piece(self.line, record.text, None if again else record.fields, again)
+        if layout.trailing and len(record.fields) == layout.width + 1 and not record.fields[-1]:
+            again = "the header again" if layout.is_header(record.fields[:-1]) else None
+            return record.lines, Piece(self.line, record.text, None if again else record.fields[:-1], again)
+        if layout.rest and len(record.fields) > layout.width and not (layout.cut.quote and layout.cut.quote in record.text):
+            kept = record.fields[: layout.width - 1]
+            return record.lines, Piece(self.line, record.text, [*kept, layout.cut.delimiter.join(record.fields[layout.width - 1 :])])
+        return self._irregular(lines, i, record, last, final=final)
+
+    def _irregular(self, lines: list[str], i: int, record: Record, last: Piece | None, *, final: bool) -> tuple[int, Piece] | None:
+        """A record of another width: another table begins, another delimiter, part of a broken record, or simply too short or too long."""
+        width = self._layout.width
+        if self._layout.is_header(record.fields):
+            return record.lines, Piece(self.line, record.text, reason="the header again")
+        if len(lines) - i < _LOOK_AHEAD and not final:
+            return None
+        if width > 1 and self._begins_table(lines, i, 3):
+            self.passing = ((self.passing or (self._layout.table, 0))[0] + 1, self.line)
+            return self._other(lines[i])
+        if len(record.fields) < width:
+            recut = self._recut(record)
+            if recut is not None:
+                return record.lines, Piece(self.line, record.text, recut)
+            if (amended := self._continued(record, last)) is not None:
+                return -record.lines, amended
+            if (joined := self._joined(lines, i, record)) is not None:
+                return joined
+        return record.lines, Piece(self.line, record.text, record.fields)
+
+    def _is_blank(self, bare: str) -> bool:
+        return not bare or (self._layout.width > 1 and bare.isspace() and self._layout.cut.delimiter not in bare and bare.strip(" \t") == "")
+
+    def _blank(self, lines: list[str], i: int, *, final: bool) -> tuple[int, Piece] | None:
+        line = lines[i]
+        if self._layout.width == 1:
+            return 1, Piece(self.line, line, [line.rstrip("\r\n")])
+        if len(lines) - i < _LOOK_AHEAD and not final:
+            return None
+        j = i + 1
+        while j < len(lines) and self._is_blank(lines[j].rstrip("\r\n")):
+            j += 1
+        titles = 0
+        while titles < 2 and j + titles < len(lines) and len(self._cells(lines, j + titles)) == 1:
+            titles += 1
+        if self._begins_table(lines, j + titles, 2, apart=True):
+            number = (self.passing or (self._layout.table, 0))[0] + 1
+            self.passing = (number, self.line + j - i)
+        return 1, Piece(self.line, line, reason="the line is blank")
+
+    def _cells(self, lines: list[str], i: int) -> list[str]:
+        """The fields of line `i` by itself; a blank or unreadable one has none."""
+        if i >= len(lines) or self._is_blank(lines[i].rstrip("\r\n")):
+            return []
+        record = self._fields.record(lines[i : i + 1], 0)
+        return record.fields if record else []
+
+    def _begins_table(self, lines: list[str], i: int, least: int, *, apart: bool = False) -> bool:
+        """Whether lines from `i` on look like a header and rows, all of one width, that is not this table's (or is, under other names)."""
+        first = self._cells(lines, i)
+        width, shape = self._layout.width, self._layout.shape
+        if len(first) < 2 or not is_title(first) or self._layout.is_header(first):
+            return False
+        following = [self._cells(lines, i + n) for n in range(1, least)]
+        if any(len(cells) != len(first) for cells in following):
+            return False
+        if len(first) == width:
+            return misfits(first, shape) > 1 or (misfits(first, shape) == 1 and sum(map(is_typed, shape)) == 1)
+        return apart or any(kind_of(cell) not in (TEXT, NOTHING) for cells in following for cell in cells)
+
+    def _other(self, line: str) -> tuple[int, Piece]:
+        """A line of a table that is passed over; this table's own header ends that."""
+        record = self._fields.record([line], 0)
+        if record is not None and self._layout.is_header(record.fields):
+            self.passing = None
+            return 1, Piece(self.line, line, reason="the header again")
+        number, begins = self.passing or (0, 0)
+        return 1, Piece(
+            self.line, line, reason=f"it belongs to table {number} of the file, which begins at line {begins}: Hints(table={number}) reads that one"
+        )
+
+    def _comment(self, line: str, bare: str) -> Piece:
+        cells = self._cells([line], 0)
+        if not self._layout.always and self._layout.width > 1 and len(cells) == self._layout.width:
+            return Piece(self.line, line, reason=f"a comment ({self._layout.comment}) with the fields of a record: {bare[:80]!r}")
+        return Piece(self.line, line, what="comment")
+
+    def _recut(self, record: Record) -> list[str] | None:
+        """The fields of a line that only another delimiter cuts to the table's width."""
+        if len(record.fields) > 1 or self._layout.width < _FEWEST_OTHER or record.lines > 1:
+            return None
+        for other in self._others:
+            found = other.record([record.text], 0, self._layout.width)
+            if found is not None and len(found.fields) == self._layout.width and not misfits(found.fields, self._layout.shape):
+                self._mend(f"cut by {other.cut.delimiter!r} instead")
+                return found.fields
+        return None
+
+    def _continued(self, record: Record, last: Piece | None) -> Piece | None:
+        """The record before with this line as the rest of its last field: only if the line cannot begin a record of its own."""
+        shape, width = self._layout.shape, self._layout.width
+        if last is None or last.fields is None or len(last.fields) != width or width < 2 or len(record.fields) > 1 or not shape:
+            return None
+        if not is_typed(shape[0]) or is_typed(shape[-1]) or not misfits(record.fields, shape) or not last.fields[-1] or last.text.rstrip("\r\n").endswith('"'):
+            return None
+        self._mend("a last field over two lines joined")
+        end = last.text[len(last.text.rstrip("\r\n")) :]
+        return Piece(last.line, last.text + record.text, [*last.fields[:-1], last.fields[-1] + end + record.fields[0]])
+
+    def _joined(self, lines: list[str], i: int, record: Record) -> tuple[int, Piece] | None:
+        """A record broken by line ends inside unquoted fields, put together; or rejected if its parts might as well be short records."""
+        layout, parts, fields = self._layout, [record.fields], list(record.fields)
+        text, taken = record.text, record.lines
+        while len(fields) < layout.width and taken < _LONGEST_BREAK:
+            cells = self._cells(lines, i + taken)
+            end = text[len(text.rstrip("\r\n")) :]
+            if not cells or len(cells) >= layout.width or (len(fields) == 1 and len(cells) == 1) or not_utf8(lines[i + taken]):
+                return None
+            fields = [*fields[:-1], fields[-1] + end + cells[0], *cells[1:]]
+            parts.append(cells)
+            text += lines[i + taken]
+            taken += 1
+        if len(fields) != layout.width or len(parts) < 2:
+            return None
+        together, apart = likeness(fields, layout.shape), sum(likeness(part, layout.shape) for part in parts)
+        if together > apart:
+            self._mend("a record over several lines joined")
+            return taken, Piece(self.line, text, fields)
+        if together < apart:
+            return None
+        reason = f"short lines that may be one broken record of {layout.width} fields, or {len(parts)} that lack their ends"
+        return taken, Piece(self.line, text, reason=reason)
+
+    def _mend(self, what: str) -> None:
+        self.mended[what] = self.mended.get(what, 0) + 1

@@ -1,0 +1,134 @@
+"""Where the records of a delimited file begin and end: the lines before them (title, header) and after them (totals, blank lines) by their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from lake.reading.careful import Layout, Piece
+from lake.reading.fields import Fields, split_lines
+
+_MARK = b"\xef\xbb\xbf"
+_BLOCK, _LONGEST_HEAD = 1 << 18, 1 << 27
+
+
+@dataclass(frozen=True)
+class Region:
+    """The bytes from `start` to `end` hold the records, the first of them on line `line`; `before` are the pieces of the lines above."""
+
+    start: int
+    end: int
+    size: int
+    line: int
+    mark: int
+    prefix: bytes = b""
+    before: list[Piece] = field(default_factory=list)
+    footer: int = 0
+
+
+@dataclass(frozen=True)
+class Above:
+    """How many lines stand above the header, where the tables that begin there do, and how many header records follow."""
+
+    skip: int
+    header: int
+    tables: tuple[int, ...] = ()
+
+
+def find_region(path: Path, layout: Layout, above: Above, footer: int) -> Region:
+    """Read as much of the beginning and end of the file as that takes."""
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        mark = 3 if handle.read(3) == _MARK else 0
+        length = _BLOCK
+        while True:
+            handle.seek(mark)
+            data = handle.read(length)
+            final = mark + len(data) >= size
+            pieces = _above(data.decode("utf-8", "surrogateescape"), layout, above, final=final or length >= _LONGEST_HEAD)
+            if pieces is not None:
+                break
+            length *= 4
+        taken = sum(len(raw_of(piece.text)) for piece in pieces)
+        start = mark + taken
+        end, footer_start = _end(handle, start, size, footer)
+    lines = sum(len(split_lines(piece.text)) for piece in pieces)
+    return Region(start, footer_start, size, lines + 1, mark, data[:taken], pieces, end)
+
+
+def raw_of(text: str) -> bytes:
+    """The bytes of a text that was decoded with surrogates in place of foreign bytes."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _above(text: str, layout: Layout, above: Above, *, final: bool) -> list[Piece] | None:
+    """The pieces above the records, or None if they do not end within `text`."""
+    lines = split_lines(text)
+    usable = len(lines) if final else len(lines) - 1
+    if above.skip > usable:
+        return None if not final else [_skipped(i, line, above) for i, line in enumerate(lines)]
+    pieces = [_skipped(i, line, above) for i, line in enumerate(lines[: above.skip])]
+    i, fields = above.skip, Fields(layout.cut)
+    for _ in range(above.header):
+        while i < usable and _is_aside(lines[i], layout):
+            pieces.append(Piece(i + 1, lines[i], what="comment" if lines[i].strip() else "blank"))
+            i += 1
+        if i >= usable:
+            return pieces if final else None
+        record = fields.record(lines, i, layout.width + layout.trailing, final=final)
+        if record is None:
+            return None
+        pieces.append(Piece(i + 1, record.text, what="header"))
+        i += record.lines
+    return pieces
+
+
+def _is_aside(line: str, layout: Layout) -> bool:
+    return not line.strip("\r\n") or (layout.always and layout.comment is not None and line.startswith(layout.comment))
+
+
+def _skipped(i: int, line: str, above: Above) -> Piece:
+    """A line above the header: part of the preamble, or of a table that is not read."""
+    passed = [number for number, begins in enumerate(above.tables, 1) if begins <= i + 1]
+    if not passed:
+        return Piece(i + 1, line, what="preamble" if line.strip("\r\n") else "blank")
+    number = passed[-1]
+    reason = f"it belongs to table {number} of the file, which begins at line {above.tables[number - 1]}: Hints(table={number}) reads that one"
+    return Piece(i + 1, line, reason=reason)
+
+
+def _end(handle: IO[bytes], start: int, size: int, footer: int) -> tuple[int, int]:
+    """How many bytes at the end are no records, and where they begin: blank lines, and `footer` lines that are not blank (with the blank ones between)."""
+    length = _BLOCK
+    while True:
+        begin = max(start, size - length)
+        handle.seek(begin)
+        data = handle.read(size - begin)
+        lines = split_lines(data.decode("utf-8", "surrogateescape"))
+        kept, left = len(lines), footer
+        while kept and (left or not lines[kept - 1].strip("\r\n")):
+            left -= 1 if lines[kept - 1].strip("\r\n") else 0
+            kept -= 1
+        if kept > 1 or begin == start:
+            break
+        length *= 4
+    tail = sum(len(raw_of(line)) for line in lines[kept:])
+    return tail, size - tail
+
+
+def pieces_after(path: Path, region: Region, layout: Layout, line: int) -> Iterator[Piece]:
+    """The pieces below the records, the first of them on line `line`. One with the fields of a record is a reject: it may be a total."""
+    fields = Fields(layout.cut)
+    with path.open("rb") as handle:
+        handle.seek(region.end)
+        for i, text in enumerate(split_lines(handle.read().decode("utf-8", "surrogateescape"))):
+            if not text.strip("\r\n"):
+                yield Piece(line + i, text, what="blank")
+                continue
+            record = fields.record([text], 0)
+            if record is not None and len(record.fields) == layout.width > 1:
+                yield Piece(line + i, text, reason="a line below the records that has their width, such as a total: not a record")
+            else:
+                yield Piece(line + i, text, what="footer")

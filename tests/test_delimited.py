@@ -1,0 +1,193 @@
+"""The law of delimited files: every byte is in a row, a reject or a line of structure, and can be got back; and what is mended, and what is not."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from lake.contract import ROW
+from lake.reading import stretches
+from lake.reading.delimited import parts, read_delimited, texts
+from lake.reading.dialect import Hints, find_dialect
+from lake.reading.text import transcoded
+from tests.test_reading import HOSTILE, law, read
+
+PIECES = [
+    *HOSTILE, b"\n", b"\n", b"\r\n", b"\r", b"\r\r\n", b"\n\n", b"1", b"22", b"2024-01-01", b"# x", b"Total", b"a,b,c\n", b"1,2,3\n", b"1;2;3\n", b'"a\nb"', b"\t", b"|", b"sep=;\n",
+    b"\nx,y\n1,2\n3,4\n", b"12 rows\n",
+]  # fmt: skip
+SETTINGS = [
+    Hints(format="csv"), Hints(format="csv", delimiter=","), Hints(format="csv", header=False), Hints(format="csv", delimiter=",", comment="#"), Hints(format="csv", escape="\\"),
+    Hints(format="csv", quote="'"), Hints(format="csv", quote="", delimiter=","), Hints(format="csv", skip_lines=2, footer_lines=1), Hints(format="csv", header=2),
+    Hints(format="csv", table=2), Hints(format="csv", encoding="utf-8"), Hints(format="csv", encoding="cp1252"), Hints(format="csv", encoding="utf-16"),
+]  # fmt: skip
+
+
+@contextmanager
+def short_stretches(long: int, short: int) -> Iterator[None]:
+    """Stretches small enough to have many in a small file."""
+    kept = stretches.LONG, stretches.SHORT
+    stretches.LONG, stretches.SHORT = long, short
+    try:
+        yield
+    finally:
+        stretches.LONG, stretches.SHORT = kept
+
+
+def check_whole(data: bytes, hints: Hints, length: int = 1 << 25) -> None:
+    """The law for one file: rows and rejects are the records, each can be got back, and all of it together is the file."""
+    with tempfile.TemporaryDirectory() as folder, short_stretches(length, max(1, length // 4)):
+        path = Path(folder) / "plain"
+        dialect = find_dialect(data, "table.csv", None, hints)
+        if dialect.problem or not dialect.columns:
+            event("nothing")
+            return
+        path.write_bytes(data if dialect.encoding == "utf-8" else b"".join(transcoded(iter([data]), dialect.encoding)))
+        parsed = read_delimited(path, dialect, Path(folder) / "rows")
+        frame = parsed.frame.collect()
+        everything = list(parts(path, dialect))
+        assert b"".join(part.text for part in everything) == path.read_bytes()
+        assert parsed.records == frame.height + parsed.rejects.height
+        assert sorted([*frame[ROW], *parsed.rejects[ROW]]) == list(range(1, parsed.records + 1)) == [part.row for part in everything if part.row]
+        assert [part.row for part in everything if part.what == "row"] == frame[ROW].to_list()
+        assert parsed.rejects.select(ROW, "line", "bytes").rows() == [(part.row, part.line, part.text) for part in everything if part.what == "reject"]
+        assert parsed.structure.rows() == [(part.line, part.text, part.what) for part in everything if part.row is None]
+        back = texts(path, dialect, range(1, parsed.records + 1))
+        assert back == {part.row: part.text for part in everything if part.row}
+        event(f"{'mended' if parsed.mended else 'as it is'}, {'structure' if parsed.structure.height > 1 else 'none'}")
+
+
+@law
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join) | st.binary(max_size=60), st.sampled_from(SETTINGS), st.sampled_from([1 << 25, 1, 7, 40]))
+def test_any_bytes_are_accounted_for(data: bytes, hints: Hints, length: int) -> None:
+    """Rows, rejects and structure are the file's text byte for byte, whatever it is, however it is cut into stretches, and each record can be got back."""
+    check_whole(data, hints, length)
+
+
+@law
+@given(
+    st.lists(st.sampled_from(["1,2,3\n", "4,5,6\n", '"x\ny",2,3\n', "1,2\n", "\n", "1,2,3,4\n", '"x,2,3\n', "é,2,3\r\n", 'a"b,2,3\n', "a,b,c\n"]), max_size=40),
+    st.sampled_from([1, 5, 30, 100]),
+)
+def test_stretches_do_not_show(lines: list[str], length: int) -> None:
+    """A file read in short stretches, some proved and some not, gives the same rows and rejects as in one."""
+    data = ("a,b,c\n" + "".join(lines)).encode()
+    hints = Hints(format="csv", delimiter=",", header=True)
+    found = []
+    for size in (1 << 25, length):
+        with short_stretches(size, max(1, size // 4)):
+            whole = read(data, hints=hints)
+        found.append((whole.numbered, whole.rejects.rows()))
+    assert found[0] == found[1]
+
+
+def reasons(data: bytes, hints: Hints | None = None) -> list[str]:
+    """Why each reject is one."""
+    return read(data, hints=hints or Hints(format="csv")).rejects["reason"].to_list()
+
+
+NUMBERED = b"id,name,weight\n1,ann,2.5\n2,bob,3.5\n3,cy,4.5\n4,di,5.5\n"
+MENDED: dict[str, tuple[bytes, tuple[str | None, ...]]] = {
+    "a quoted field with quotes nobody doubled": (b'9,"a "big" one",1.5\n', ("9", 'a "big" one', "1.5")),
+    "a quote inside a field": (b'9,5" disk,1.5\n', ("9", '5" disk', "1.5")),
+    "a record broken in an unquoted field": (b"9,one\ntwo,1.5\n", ("9", "one\ntwo", "1.5")),
+    "a record broken twice": (b"9,one\ntwo\nthree,1.5\n", ("9", "one\ntwo\nthree", "1.5")),
+    "another delimiter in one line": (b"9;eve;1.5\n", ("9", "eve", "1.5")),
+    "a mark inside": (b"\xef\xbb\xbf9,eve,1.5\n", ("9", "eve", "1.5")),
+    "a doubled carriage return": (b"9,eve,1.5\r\r\n", ("9", "eve", "1.5")),
+    "too few fields": (b"9,eve\n", ("9", "eve", None)),
+    "a delimiter too many quotes": (b'9,"he said ""no""",1.5\n', ("9", 'he said "no"', "1.5")),
+}
+
+
+@pytest.mark.parametrize(("line", "row"), MENDED.values(), ids=MENDED)
+def test_a_broken_line_is_mended_where_only_one_reading_fits(line: bytes, row: tuple[str | None, ...]) -> None:
+    """The line in the middle of a table gives the row that a person would write down, and the records around it are untouched."""
+    found = read(NUMBERED + line + b"5,ed,6.5\n")
+    assert found.rows[4] == row
+    assert found.rows[5] == ("5", "ed", "6.5")
+    assert found.rejects.is_empty()
+
+
+REJECTED: dict[str, tuple[bytes, str]] = {
+    "the header again": (b"id,name,weight\n", "the header again"),
+    "a blank line": (b"\n", "blank"),
+    "a quote that never closes": (b'9,"eve,1.5\n', "never closed"),
+    "bytes that are no text": (b"9,\xff\xfe,1.5 \xc3\xa9\n", "UTF-8 at byte 3"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), REJECTED.values(), ids=REJECTED)
+def test_a_line_that_is_no_record_is_rejected_alone(line: bytes, reason: str) -> None:
+    """The line is in the rejects with its bytes and the reason; the records around it are rows."""
+    found = read(NUMBERED + line + b"5,ed,6.5\n", hints=Hints(encoding="utf-8"))
+    assert found.rows[-1] == ("5", "ed", "6.5")
+    assert found.rejected == [(5, 6, line)]
+    assert reason in found.rejects["reason"].item()
+
+
+def test_lines_that_two_readings_fit_are_rejected_together() -> None:
+    """Two short lines of words that may be one broken record, or two that lack their ends, are neither."""
+    found = read(b"a,b,c\nx,y,z\nu,v,w\nx,y\nu,v\nx,y,z\n", hints=Hints(header=True))
+    assert found.rejected == [(3, 4, b"x,y\nu,v\n")]
+    assert "may be one broken record" in found.rejects["reason"].item()
+
+
+def test_a_continued_last_field_is_joined() -> None:
+    """A line of one word after a record, in a table whose records begin with a number, is the rest of its last field."""
+    found = read(b"id,note\n1,first\n2,begins here\nand ends here\n3,third\n")
+    assert found.rows == [("1", "first"), ("2", "begins here\nand ends here"), ("3", "third")]
+
+
+def test_another_table_below_is_rejected_with_its_place() -> None:
+    """The lines of a second table are rejects that say where it begins and how it is read; told so, it is read, and the first is rejected."""
+    data = b"id,name,weight\n1,ann,2.5\n2,bob,3.5\n3,cy,1\n\nregion,manager\nnorth,Ana\nsouth,Ben\n"
+    found = read(data)
+    assert found.rows == [("1", "ann", "2.5"), ("2", "bob", "3.5"), ("3", "cy", "1")]
+    assert all("table 2" in reason and "line 6" in reason and "Hints(table=2)" in reason for reason in found.rejects["reason"][1:])
+    second = read(data, hints=Hints(table=2))
+    assert second.rows == [("north", "Ana"), ("south", "Ben")]
+    assert "table 1" in second.rejects["reason"][0]
+
+
+def test_a_second_table_far_down_is_found_while_reading() -> None:
+    """What neither the beginning nor the end of the file shows is found where it stands, and the header again ends it."""
+    rows = b"".join(b"%d,name,2.5\n" % i for i in range(30_000))
+    data = b"id,name,weight\n" + rows + b"\nregion,manager\nnorth,Ana\nsouth,Ben\n\nid,name,weight\n" + rows
+    found = read(data)
+    assert found.frame.height == 60_000
+    assert found.rejects.height == 6
+    assert sum("table 2" in reason for reason in found.rejects["reason"]) >= 3
+
+
+def test_other_quotes_and_escapes_are_read_fast_where_they_can_be(tmp_path: Path) -> None:
+    """A regular file with single quotes, and one whose backslashes escape nothing, are read lazily from the file itself."""
+    for data, hints in [(b"a,b\n'x,y',2\n3,'4'\n", Hints(quote="'")), (b"# note\na,b\n1,2\n", Hints(skip_lines=1)), (b"a\tb\n1\t2\n", Hints(quote=""))]:
+        path, rows = tmp_path / "plain", tmp_path / "rows"
+        path.write_bytes(data)
+        parsed = read_delimited(path, find_dialect(data, "x.csv", None, hints), rows)
+        assert parsed.records
+        assert not rows.exists()
+    assert read(b"a,b\n'x,y',2\n3,'4'\n", hints=Hints(quote="'")).rows == [("x,y", "2"), ("3", "4")]
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "utf-16", "cp1252", "utf-16-le", "gb18030"])
+def test_bytes_that_are_none_in_the_encoding_cost_their_line(encoding: str) -> None:
+    """A line that cannot be decoded is rejected alone in any encoding; cp1252 has a sign for each byte."""
+    good, bad = "a,b\n1,2\n", {"utf-16": b"\x00\xd8,\x00", "utf-16-le": b"\x00\xd8,\x00"}.get(encoding, b"\x81\xff,")
+    data = good.encode(encoding) + bad + "x\n3,4\n".encode(encoding.replace("utf-16", "utf-16-le") if encoding == "utf-16" else encoding)
+    found = read(data, hints=Hints(format="csv", encoding=encoding))
+    assert found.rows[-1] == ("3", "4")
+    assert found.rejects.height == (encoding != "cp1252")
+
+
+def test_values_over_several_lines_are_whole_where_each_line_ends_with_a_delimiter() -> None:
+    """The delimiter at the end of each line does not make the rest of a value look like a record of its own."""
+    found = read(b'id;address;n;\n1;"Rue Haute 3\nBruxelles";5;\n2;"Bygade 1\nBergen";6;\n')
+    assert found.rows == [("1", "Rue Haute 3\nBruxelles", "5"), ("2", "Bygade 1\nBergen", "6")]

@@ -1,0 +1,296 @@
+"""Workbooks as people send them: titles above the header, several sheets, merged cells, errors, and cells of different kinds in one column."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import xlsxwriter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lake.contract import RESCUED, ROW
+from lake.dtypes import gate
+from lake.errors import FileRejected
+from lake.reading.dialect import Dialect, Hints
+from lake.reading.records import examine, read_member
+from lake.reading.unpack import compression_of
+from lake.reading.xlsx_marks import marks_of
+from tests.test_reading import Read, law, read, zipped
+
+FORMATS = {dt.datetime: "yyyy-mm-dd hh:mm:ss", dt.date: "yyyy-mm-dd", dt.time: "hh:mm:ss"}
+
+
+def book(write: Callable[[xlsxwriter.Workbook], Any]) -> bytes:
+    """The workbook that `write` fills."""
+    buffer = io.BytesIO()
+    with xlsxwriter.Workbook(buffer, {"strings_to_numbers": False}) as made:
+        write(made)
+    return buffer.getvalue()
+
+
+def put(made: xlsxwriter.Workbook, name: str, rows: list[list[Any]], at: tuple[int, int] = (0, 0)) -> Any:
+    """A sheet with the rows; text that begins with # is an error cell, and with = a formula whose result is 3."""
+    sheet = made.add_worksheet(name)
+    for i, row in enumerate(rows, at[0]):
+        for j, value in enumerate(row, at[1]):
+            if isinstance(value, str) and value.startswith("#"):
+                sheet.write_formula(i, j, "=NA()", None, value)
+            elif isinstance(value, str) and value.startswith("="):
+                sheet.write_formula(i, j, value, None, 3)
+            elif isinstance(value, str):
+                sheet.write_string(i, j, value)
+            elif type(value) in FORMATS:
+                sheet.write_datetime(i, j, value, made.add_format({"num_format": FORMATS[type(value)]}))
+            elif value is not None:
+                sheet.write(i, j, value)
+    return sheet
+
+
+def of(rows: list[list[Any]], at: tuple[int, int] = (0, 0), **hints: Any) -> Read:
+    """One sheet with the rows, read."""
+    return read(book(lambda made: put(made, "data", rows, at)), "x.xlsx", Hints(**hints))
+
+
+def read_sheets(data: bytes, hints: Hints | None = None) -> tuple[Dialect, pl.DataFrame, pl.DataFrame, dict[str, str]]:
+    """Dialect, rows, rejects and notes. Rejects of other sheets come last, though their line is 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "raw"
+        path.write_bytes(data)
+        (dialect,) = examine(path, compression_of(path), "x.xlsx", hints or Hints())
+        parsed = read_member(path, compression_of(path), dialect, "x.xlsx", Path(folder) / "spool")
+        frame = parsed.frame.collect()
+    assert parsed.records == frame.height + parsed.rejects.height
+    assert sorted([*frame[ROW], *parsed.rejects[ROW]]) == list(range(1, parsed.records + 1))
+    return dialect, frame, parsed.rejects, parsed.notes
+
+
+DAY, MOMENT, TIME = dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 12, 30, 5), dt.time(23, 59, 1)  # noqa: DTZ001
+COLUMNS: dict[str, tuple[list[Any], Any, list[Any]]] = {
+    "numbers": ([1, 2.5, None], pl.Float64(), [1.0, 2.5, None]),
+    "dates": ([DAY, None, DAY], pl.Date(), [DAY, None, DAY]),
+    "instants": ([MOMENT, dt.datetime(2024, 1, 1)], pl.Datetime("ms"), [MOMENT, dt.datetime(2024, 1, 1)]),  # noqa: DTZ001
+    "instants that are all at midnight": ([dt.datetime(2024, 1, 1)], pl.Datetime("ms"), [dt.datetime(2024, 1, 1)]),  # noqa: DTZ001
+    "times of day": ([TIME, dt.time(0, 0)], pl.Time(), [TIME, dt.time(0, 0)]),
+    "true and false": ([True, False, None], pl.Boolean(), [True, False, None]),
+    "results of formulas": (["=1+2", 4], pl.Float64(), [3.0, 4.0]),
+    "numbers stored as text": (["007", "1.10"], pl.String(), ["007", "1.10"]),
+    "text and numbers": (["n/a", 1, 1.1, 0.1, 1e-12, 123456789012345], pl.String(), ["n/a", "1", "1.1", "0.1", "1e-12", "123456789012345"]),
+    "errors beside numbers": (["#N/A", 5, None], pl.String(), ["#N/A", "5", None]),
+    "errors only": (["#DIV/0!", "#REF!"], pl.String(), ["#DIV/0!", "#REF!"]),
+    "true beside numbers": ([True, 1], pl.String(), ["true", "1"]),
+    "dates beside numbers": ([DAY, 7], pl.String(), ["2024-02-29 00:00:00", "7"]),
+    "text with spaces around it": ([" a ", "b"], pl.String(), [" a ", "b"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "dtype", "expected"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_has_the_type_of_all_its_cells(cells: list[Any], dtype: Any, expected: list[Any]) -> None:
+    """A column of one kind keeps its type; of several it is text that keeps every cell, errors too."""
+    frame = of([["v", "k"], *([cell, f"k{i}"] for i, cell in enumerate(cells))]).frame
+    assert (dtype, expected) == (frame.schema["v"], frame["v"].to_list())
+    gate(frame.schema, represent=True)
+
+
+def test_a_column_that_became_text_says_why() -> None:
+    """The kinds of cells that stand in it are named."""
+    notes = read_sheets(book(lambda made: put(made, "s", [["a", "b", "c"], [1, "#N/A", 1], ["x", 2, 2]])))[3]
+    assert notes == {"a": "text, because it holds numbers and text", "b": "text, because it holds error cells such as #N/A"}
+
+
+def test_attributes_of_cells_may_stand_in_any_order() -> None:
+    """Writers differ in how they spell a cell; kinds and errors are found all the same."""
+    with zipfile.ZipFile(io.BytesIO(book(lambda made: put(made, "s", [["a", "b"], [1, "#N/A"], ["x", 2], [DAY, 3]])))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    parts["xl/worksheets/sheet1.xml"] = re.sub(rb'<c( r="[A-Z0-9]+")((?: \w+="[^"]*")+)', rb"<c\2\1", sheet)
+    assert parts["xl/worksheets/sheet1.xml"] != sheet
+    _, frame, _, notes = read_sheets(zipped(parts))
+    assert frame["b"].to_list() == ["#N/A", "2", "3"]
+    assert notes["a"] == "text, because it holds dates and numbers and text"
+
+
+def test_marks_are_found_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell and no merged block is lost where the XML is cut."""
+    data = book(lambda made: put(made, "s", [["a", "b"], *([i, "#N/A" if i % 7 == 0 else i] for i in range(200))]).merge_range(3, 0, 4, 0, 1))
+    whole = marks_of(data, "s", 0)
+    assert whole is not None
+    assert (len(whole.errors), whole.merged) == (29, [(3, 0, 4, 0)])
+    for size in (97, 500, 1001):
+        monkeypatch.setattr("lake.reading.xlsx_marks._CHUNK", size)
+        assert marks_of(data, "s", 0) == whole
+
+
+CELLS = (
+    st.none()
+    | st.floats(-1e15, 1e15).map(lambda x: float(f"{x:.16G}"))
+    | st.integers(-(10**15), 10**15)
+    | st.booleans()
+    | st.text("ab 1é", min_size=1, max_size=3)
+)
+
+
+@law
+@given(st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=5))
+def test_no_cell_is_lost(rows: list[list[Any]]) -> None:
+    """Cells of any kinds come back with their values, as they are or as text, in the row of their place."""
+    found = of([["a", "b"], *rows])
+    held = [row for row in rows if any(cell is not None for cell in row)]
+    for row, got in zip(held, found.rows, strict=True):
+        for cell, value in zip(row, got, strict=True):
+            if isinstance(value, str) and not isinstance(cell, str):
+                assert value == str(cell).lower() if isinstance(cell, bool) else float(value) == cell
+            else:
+                assert cell == value
+
+
+def test_a_header_further_down_is_found() -> None:
+    """A title and a remark above the header are rejected with their rows, and the table begins below."""
+    rows = [["Sales of 2024"], [], ["Region", "Amount", "Note"], ["north", 5, "x"], [None, None, None], ["south", 6, None], [], []]
+    found = of(rows)
+    assert (found.dialect.columns, found.dialect.skip_lines) == (["Region", "Amount", "Note"], 2)
+    assert found.numbered == [(2, "north", 5.0, "x", None), (4, "south", 6.0, None, None)]
+    assert found.rejected == [(1, 1, b"Sales of 2024"), (3, 5, b"")]
+    assert found.rejects["reason"].to_list() == ["it stands above the header", "the row is empty"]
+
+
+def test_a_block_of_names_and_values_is_no_header() -> None:
+    """Two filled cells above an empty row and a wider header are a title block."""
+    found = of([["Author", "Ann"], ["Date", "2024"], [], ["a", "b", "c"], ["x", "y", "z"], ["x", "y", "z"], ["x", "y", "z"]])
+    assert (found.dialect.columns, found.rejects.height, found.frame.height) == (["a", "b", "c"], 2, 3)
+
+
+def test_a_table_need_not_begin_in_the_corner() -> None:
+    """Empty rows and columns before the table are not columns of it, nor is an empty one inside without a name."""
+    found = of([["a", None, "b"], [1, None, "x"], [2, None, "y"]], at=(4, 2))
+    assert found.frame.columns == ["a", "b", ROW, RESCUED]
+    assert found.rows == [(1.0, "x"), (2.0, "y")]
+
+
+def test_hints_say_where_the_header_is() -> None:
+    """Rows to skip, how many rows the header has, and that there is none."""
+    rows = [["u", "v"], ["a", "b"], ["x", "y"]]
+    assert of(rows, skip_lines=1).rows == [("x", "y")]
+    assert of(rows, header=2).dialect.named == ["u / a", "v / b"]
+    assert of(rows, header=False).frame.columns[:2] == ["column_1", "column_2"]
+    assert of(rows, header=False).records == 3
+
+
+def test_a_header_of_two_rows_is_joined() -> None:
+    """Cells merged over columns of the row below give each of them their text; a title merged over all of them does not."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        sheet = put(made, "s", [["Report"], ["region", None, None, None, None], [None, "Q1", "Q2", "Q1", "Q2"], ["north", 1, 2, 3, 4], ["south", 5, 6, 7, 8]])
+        sheet.merge_range(0, 0, 0, 4, "Report")
+        sheet.merge_range(1, 0, 2, 0, "region")
+        sheet.merge_range(1, 1, 1, 2, "2023")
+        sheet.merge_range(1, 3, 1, 4, "2024")
+
+    dialect, frame, rejects, _ = read_sheets(book(write))
+    assert dialect.named == ["region", "2023 / Q1", "2023 / Q2", "2024 / Q1", "2024 / Q2"]
+    assert "merged" in dialect.why["header"]
+    assert frame.drop(ROW, RESCUED).rows() == [("north", 1.0, 2.0, 3.0, 4.0), ("south", 5.0, 6.0, 7.0, 8.0)]
+    assert rejects["bytes"].to_list() == [b"Report"]
+
+
+def test_merged_cells_among_the_rows_keep_their_value_in_the_first() -> None:
+    """No value is written into cells that have none; that cells were merged is said."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        put(made, "s", [["a", "b"], [None, 1], [None, 2]]).merge_range(1, 0, 2, 0, "both")
+
+    _, frame, _, notes = read_sheets(book(write))
+    assert frame["a"].to_list() == ["both", None]
+    assert "merged" in notes["a"]
+
+
+TABLE = [["a", "b"], *([f"x{i}", i] for i in range(30))]
+
+
+def test_the_sheet_with_the_table_is_read_and_the_others_are_rejects() -> None:
+    """A cover, a hidden sheet and an empty one are not the table; what stands in them is not lost."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        put(made, "cover", [["Report of May"], ["by Ann"]])
+        put(made, "secret", TABLE * 3).hide()
+        put(made, "data", TABLE)
+        made.add_worksheet("empty")
+
+    dialect, frame, rejects, _ = read_sheets(book(write))
+    assert (dialect.sheet, frame.height) == ("data", 30)
+    assert "the first of 2 sheets" in dialect.why["sheet"]
+    assert rejects["bytes"][0] == b"Report of May\nby Ann"
+    assert [reason.split(" with")[0] for reason in rejects["reason"]] == ["sheet cover", "sheet secret (hidden)"]
+
+
+def test_of_sheets_with_the_same_columns_the_first_is_read() -> None:
+    """The others are named as such; a hint by name or number reads another, and then nothing of the first is a reject."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        put(made, "jan", TABLE)
+        put(made, "feb", TABLE[:20])
+
+    data = book(write)
+    dialect, frame, rejects, _ = read_sheets(data)
+    assert (dialect.sheet, frame.height, rejects.height) == ("jan", 30, 1)
+    assert "feb begins with the same columns" in dialect.why["sheet"]
+    for hint in ("feb", 2, "2"):
+        dialect, frame, rejects, _ = read_sheets(data, Hints(sheet=hint))
+        assert (dialect.sheet, frame.height, rejects.height) == ("feb", 19, 0)
+    with pytest.raises(FileRejected, match="no sheet 'mar'; its sheets are jan, feb"):
+        read_sheets(data, Hints(sheet="mar"))
+
+
+def test_a_workbook_in_a_zip_is_read() -> None:
+    """A package with a workbook inside."""
+    data = book(lambda made: put(made, "s", TABLE))
+    assert read(zipped({"in.xlsx": data}), "x.zip").frame.height == 30
+
+
+ODS = """<?xml version="1.0"?><office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet>
+<table:table table:name="s"><table:table-row><table:table-cell office:value-type="string"><text:p>a</text:p></table:table-cell>
+<table:table-cell office:value-type="string"><text:p>b</text:p></table:table-cell></table:table-row><table:table-row>
+<table:table-cell office:value-type="float" office:value="1.5"><text:p>1.5</text:p></table:table-cell>
+<table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell></table:table-row></table:table></office:spreadsheet></office:body></office:document-content>"""
+
+
+def test_an_open_document_is_a_workbook() -> None:
+    """An .ods file is a zip, but one table."""
+    manifest = b'<?xml version="1.0"?><manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", b"application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", ODS.replace("\n<", "<"))
+        archive.writestr("META-INF/manifest.xml", manifest)
+    assert read(buffer.getvalue(), "x.ods").rows == [(1.5, "x")]
+
+
+def broken(data: bytes) -> dict[str, bytes]:
+    """The workbook damaged in ways that still look like one."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    return {
+        "no sheet": zipped({k: v for k, v in parts.items() if "sheet1" not in k}),
+        "cut XML": zipped({k: v[: len(v) // 2] if "sheet1" in k else v for k, v in parts.items()}),
+        "no XML": zipped({k: b"\0" if "workbook.xml" in k else v for k, v in parts.items()}),
+        "a text document": zipped({"[Content_Types].xml": parts["[Content_Types].xml"], "word/document.xml": b"<x/>"}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["no sheet", "cut XML", "no XML", "a text document", "locked", "old and cut"])
+def test_a_workbook_that_cannot_be_read_is_rejected(kind: str) -> None:
+    """A broken or locked workbook is one reject with a clear reason."""
+    damaged = broken(book(lambda made: put(made, "s", TABLE))) | {
+        "locked": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600 + "EncryptedPackage".encode("utf-16-le"), "old and cut": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
+    }  # fmt: skip
+    with pytest.raises(FileRejected, match="password" if kind == "locked" else "workbook|sheet"):
+        read_sheets(damaged[kind])
