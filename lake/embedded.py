@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from lake.errors import StoreError
-from lake.service import Launch, Service, free_ports
+from lake.service import Launch, Service, free_ports, is_free, last_port
 
 _PORTS = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
 _LINGER = 3.0  # seconds; one command after another finds the store running
@@ -69,6 +69,9 @@ def _launch(folder: Path, bucket: str) -> Launch:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    before = last_port(folder, "endpoint")
+    if before is not None and is_free(before):
+        ports["s3.port"] = before  # whoever works with the store finds it again after it was restarted
     (ports["admin.port"],) = free_ports(1, below=65536 - _ADMIN_GRPC_OFFSET)
     ports["admin.port.grpc"] = ports["admin.port"] + _ADMIN_GRPC_OFFSET
     command = [

@@ -64,7 +64,8 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     log = run.log(LANDINGS)
     found = list(candidates(source, run.store, run.settings.root))
     known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
-    offered = sorted((candidate for candidate in found if not _is_known(candidate, known, outcome)), key=_age)
+    offered = sorted((candidate for candidate in found if not _is_known(candidate, known)), key=_age)
+    outcome.known += len(found) - len(offered)
     with run.workspace(f"land-{source.name}") as folder:
         for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
             part = folder / f"{number}"
@@ -77,6 +78,13 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     outcome.version = log.version()
     outcome.new.sort()
     return outcome
+
+
+def waiting(run: Run, source: Source) -> list[str]:
+    """The names of files that the source offers and that have not landed as they are now, oldest first. Reads none of them; raises SourceError as `land`."""
+    found = list(candidates(source, run.store, run.settings.root))
+    known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
+    return [_text(candidate.name) for candidate in sorted(found, key=_age) if not _is_known(candidate, known)]
 
 
 def recall(run: Run, source: Source, receipts: list[dict[str, Any]]) -> None:
@@ -101,14 +109,12 @@ def _publish(run: Run, source: str, receipts: list[dict[str, Any]], parts: Path,
     publish(run, Draft(_TABLE, LANDINGS, version, RECEIPTS, parts=parts), before, about)
 
 
-def _is_known(candidate: Candidate, known: Known, outcome: Landed) -> bool:
+def _is_known(candidate: Candidate, known: Known) -> bool:
     """Whether the latest receipt under this name has the same size and time (or entity tag): then it is not read."""
     last = known.by_name.get(_text(candidate.name))
     if last is None or candidate.size != last["size"]:
         return False
-    same = candidate.etag == last["etag"] if candidate.etag else candidate.modified is not None and candidate.modified == last["modified"]
-    outcome.known += same
-    return same
+    return bool(candidate.etag == last["etag"] if candidate.etag else candidate.modified is not None and candidate.modified == last["modified"])
 
 
 def _age(candidate: Candidate) -> tuple[dt.datetime, str]:

@@ -99,6 +99,16 @@ class TableLog:
                 found.append((version, record))
         return found
 
+    def recent(self, count: int, *, until: int | None = None) -> list[tuple[int, Record]]:
+        """The last `count` records that moved rows, at or before version `until`, newest first. Reads about as many commits, however long the history."""
+        found: list[tuple[int, Record]] = []
+        version = self.version() if until is None else until
+        while len(found) < count and version >= 0 and (last := self.last_record(until=version)) is not None:
+            if last[1].kind in ("ingest", "hop"):
+                found.append(last)
+            version = last[0] - 1
+        return found
+
     def commit(self, version: int, actions: list[Action], record: Record) -> int:
         """Publish `actions` and `record` as exactly `version`, or raise CommitConflict and leave nothing.
 

@@ -138,12 +138,22 @@ class Pipeline:
         run.pins = {table: last.tables[table].version for table in foreign if table in last.tables} if last else {}
 
     def run(
-        self, run: Run, *, full: bool = False, backfill: Range | None = None, told: Callable[[StepResult | tuple[str, LakeError]], None] = lambda _: None
+        self,
+        run: Run,
+        *,
+        full: bool = False,
+        backfill: Range | None = None,
+        tables: Iterable[str] = (),
+        told: Callable[[StepResult | tuple[str, LakeError]], None] = lambda _: None,
     ) -> Report:
-        """Do every step, those that can at once, and release. A failed step stops what needs it and the release, nothing else."""
+        """Do every step, those that can at once, and release. A failed step stops what needs it and the release, nothing else.
+
+        `full` and `backfill` are about the `tables` named, or about all; the others follow as they need to.
+        """
         report = Report()
         self.prepare(run)
         waiting = {step.name: step for step in self.steps}
+        chosen = frozenset(tables)
         with ThreadPoolExecutor(run.settings.threads) as pool:
             going: dict[Future[StepResult], str] = {}
             while waiting or going:
@@ -151,7 +161,8 @@ class Pipeline:
                     report.skipped.append(name)
                     del waiting[name]
                 for name in [name for name, step in waiting.items() if set(step.after) <= report.results.keys()]:
-                    going[pool.submit(do_step, run, waiting.pop(name), full=full, backfill=backfill)] = name
+                    again, part = recomputed(name, full=full, backfill=backfill, chosen=chosen)
+                    going[pool.submit(do_step, run, waiting.pop(name), full=again, backfill=part)] = name
                 for done in wait(going, return_when=FIRST_COMPLETED).done if going else ():
                     name = going.pop(done)
                     try:
@@ -171,6 +182,7 @@ class Pipeline:
         if report.failures:
             return
         try:
+            run.check_goes_on()
             outcomes = self._agreeing(run, {result.step: result.outcomes[-1] for result in report.results.values() if result.outcomes})
             report.release, report.released = publish_release(run.store, run.info, outcomes.values())
         except LakeError as error:
@@ -215,6 +227,11 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
     except (pl.exceptions.PolarsError, OSError) as error:
         raise translated(error, step.name) from None
     return StepResult(step.name, step.kind, outcomes, landed, time.perf_counter() - started)
+
+
+def recomputed(name: str, *, full: bool, backfill: Range | None, chosen: frozenset[str]) -> tuple[bool, Range | None]:
+    """What of `full` and `backfill` is meant for the table `name`, where they are about the `chosen` tables, or all if there is none."""
+    return (full, backfill) if not chosen or name in chosen else (False, None)
 
 
 def landed_line(landed: Landed) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from lake.service import Launch, Service, free_ports
+from lake.service import Launch, Service, free_ports, is_free, last_port
 from lake.settings import Settings
 
 _PATIENCE = 120.0  # seconds; a first start migrates the database, and a busy machine takes its time
@@ -19,7 +19,7 @@ _PATIENCE = 120.0  # seconds; a first start migrates the database, and a busy ma
 def prefect_service(settings: Settings) -> Service:
     """The server whose database is under the state folder: shared by all runs of the project, stopped by the last."""
     folder = settings.state / "prefect"
-    return Service(folder, lambda: _launch(folder), _answers, patience=_PATIENCE)
+    return Service(folder, lambda: _launch(settings, folder), _answers, patience=_PATIENCE)
 
 
 def client_environment(settings: Settings) -> dict[str, str]:
@@ -40,17 +40,26 @@ def prefect_is_configured() -> bool:
     return profiles.is_file() and "PREFECT_API_URL" in profiles.read_text("utf-8", "replace")
 
 
-def _launch(folder: Path) -> Launch:
-    (port,) = free_ports(1)
+def server_environment(settings: Settings) -> dict[str, str]:
+    """What a Prefect server of lake's has in its environment, wherever it runs: silence, cheap task history, and an end to old history."""
+    return {
+        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50", "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1", "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(settings.prefect_retention.total_seconds())),
+    }  # fmt: skip
+
+
+def _launch(settings: Settings, folder: Path) -> Launch:
+    port = last_port(folder, "url") or settings.prefect_port
+    port = port if is_free(port) else free_ports(1)[0]
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    environment = {
-        "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_API_URL": f"{url}/api",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
-        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "PREFECT__SERVER_FINAL": "1",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50", "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    database = settings.prefect_database.get_secret_value() if settings.prefect_database else f"sqlite+aiosqlite:///{home / 'prefect.db'}"
+    environment = server_environment(settings) | {
+        "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_API_URL": f"{url}/api", "PREFECT_API_DATABASE_CONNECTION_URL": database,
+        "PREFECT__SERVER_FINAL": "1",
     }  # fmt: skip
     command = [
         sys.executable, "-m", "uvicorn", "--app-dir", sysconfig.get_path("purelib"), "--factory", "prefect.server.api.server:create_app",

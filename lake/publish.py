@@ -40,8 +40,8 @@ class Draft:
 def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, Any]) -> tuple[int, Record]:
     """Upload the parts and commit them as version base + 1 with the record made of `about`. Returns the version and the record.
 
-    Raises CommitConflict if another run took that version: nothing is then visible, and the uploaded files are orphans for
-    maintenance to remove.
+    Raises CommitConflict if another run took that version, and RunFailed if this one was abandoned: nothing is then visible, and the
+    uploaded files are orphans for maintenance to remove.
     """
     log = run.log(draft.path)
     version = _schema_version(run, draft, previous)
@@ -67,6 +67,7 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
         fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
         **about,
     )  # fmt: skip
+    run.check_goes_on()
     committed = log.commit(draft.base + 1, actions, record)
     checkpoint_if_due(run.store, draft.path, committed)
     return committed, record

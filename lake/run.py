@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lake.delta import Snapshot, open_snapshot
+from lake.errors import RunFailed
 from lake.locks import AVAILABLE, take
 from lake.log import TableLog
 from lake.probe import ensure_trusted
@@ -42,6 +43,16 @@ class Run:
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()
+        self._abandoned = threading.Event()
+
+    def abandon(self) -> None:
+        """Publish nothing from now on: somebody stopped this run. Its threads may go on for a while; what they make stays invisible."""
+        self._abandoned.set()
+
+    def check_goes_on(self) -> None:
+        """Raise RunFailed if the run was abandoned."""
+        if self._abandoned.is_set():
+            raise RunFailed("the run was stopped before it could publish", "Run again; it goes on from what is committed")
 
     def log(self, path: str) -> TableLog:
         """The log of the table at `path`, one object a run."""

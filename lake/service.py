@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from lake.errors import LakeError, StoreError
 from lake.locks import is_taken, take
@@ -107,7 +108,7 @@ class Service:
                     if (facts := self._wait()) is not None:
                         return facts
                 log = self.folder / "server.log"
-                raise LakeError(f"{self.folder.name} did not come up: {_last_line(log)}", f"Its log: {log}")
+                raise LakeError(f"{self.folder.name} did not come up: {last_line(log)}", f"Its log: {log}")
             except BaseException:
                 if self._held is not None:
                     self._held.close()
@@ -160,11 +161,32 @@ def _write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
     if not log.exists():
         return "no output"
     lines = [line.strip() for line in log.read_text("utf-8", "replace")[-4000:].splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no output"
+
+
+def last_port(folder: Path, fact: str) -> int | None:
+    """The port in the address `fact` of the service's last launch, so that one that is started again is found where it was; None for a first start."""
+    try:
+        told = json.loads((folder / "launch.json").read_text("utf-8"))["facts"][fact]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return urlsplit(str(told)).port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just given up is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_ports(count: int, *, below: int = 65536) -> list[int]:

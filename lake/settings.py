@@ -53,6 +53,12 @@ class Settings(BaseModel):
     retention: dt.timedelta = Field(dt.timedelta(days=7), description="How long every version of a table stays readable; versions in releases stay for ever.")
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
+    runs: int = Field(2, ge=1, le=64, description="Runs that a worker has going at once.")
+    watch: dt.timedelta = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0), description="How often sources are listed for files that arrived.")
+    notify: SecretStr | None = Field(None, description="Where alerts go: an http(s) address, or type/name of a notification block of Prefect.")
+    prefect_database: SecretStr | None = Field(None, description="Where Prefect keeps its history: postgresql+asyncpg://…; none means SQLite under `home`.")
+    prefect_retention: dt.timedelta = Field(dt.timedelta(days=30), gt=dt.timedelta(hours=1), description="How long Prefect keeps runs that ended.")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="The port of a Prefect server of the project's own; another if it is taken.")
 
     @field_validator("endpoint")
     @classmethod
@@ -85,6 +91,12 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retention": ("LAKE_RETENTION",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
+    "runs": ("LAKE_RUNS",),
+    "watch": ("LAKE_WATCH",),
+    "notify": ("LAKE_NOTIFY",),
+    "prefect_database": ("LAKE_PREFECT_DATABASE",),
+    "prefect_retention": ("LAKE_PREFECT_RETENTION",),
+    "prefect_port": ("LAKE_PREFECT_PORT",),
 }
 """The environment variables of each setting; the first that is set wins."""
 

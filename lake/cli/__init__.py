@@ -17,6 +17,7 @@ _COMMANDS = {
     "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.schemas",
     "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit", "release": "lake.cli.releases",
     "replay": "lake.cli.proofs", "verify": "lake.cli.proofs", "maintain": "lake.cli.proofs",
+    "up": "lake.cli.up", "status": "lake.cli.up", "down": "lake.cli.up", "deployments": "lake.cli.deployments", "worker": "lake.cli.serve", "watch": "lake.cli.serve",
 }  # fmt: skip
 
 

@@ -83,11 +83,15 @@ def ago(moment: dt.datetime | None) -> str:
     """How long ago, in words."""
     if moment is None:
         return ""
-    seconds = (dt.datetime.now(dt.UTC) - moment).total_seconds()
+    return f"{ago_seconds((dt.datetime.now(dt.UTC) - moment).total_seconds())} ago"
+
+
+def ago_seconds(seconds: float) -> str:
+    """A length of time in the unit that tells it best."""
     for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds / 86_400:.0f} d ago"
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
 
 
 def print_tree(node: Node, title: str) -> None:

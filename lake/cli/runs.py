@@ -12,13 +12,12 @@ from rich.status import Status
 
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.errors import LakeError, RunFailed, UnknownName
+from lake.forecast import forecast
 from lake.landing import land as land_source
-from lake.migrate import pending
 from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, open_flows, subjects
-from lake.plan import Range, make_plan
-from lake.run import Run, begin_run
+from lake.plan import Range
+from lake.run import begin_run
 from lake.settings import Settings, load_settings
-from lake.source import Source
 
 QUIET_PREFECT = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore", "PREFECT_LOGGING_LEVEL": "INFO"}
 
@@ -77,29 +76,9 @@ def land(flow: str | None, env: str | None, as_json: bool) -> None:
 def plan(flow: str | None, full: bool, start: str | None, end: str | None, env: str | None, as_json: bool) -> None:
     """Say what each hop would do now, why, and about how many rows it would read; and how bronze columns would change. Nothing is written."""
     settings = load_settings(env=env)
-    rows: list[dict[str, object]] = []
     backfill = _range(start, end, full=full)
     with begin_run(settings, flow or "all", "plan") as run:
-        for pipeline in chosen(settings, flow):
-            pipeline.prepare(run)
-            rows += [row for source in pipeline.sources.values() if (row := _migration(run, source))]
-            for name, hop in ((step.name, pipeline.hops.get(step.name)) for step in pipeline.steps):
-                if hop is None:
-                    continue
-                try:
-                    made = make_plan(run, hop, full=full, backfill=backfill)
-                    rows.append(
-                        {
-                            "table": name,
-                            "run": made.needed,
-                            "mode": made.mode,
-                            "why": made.reason,
-                            "estimated_rows": made.estimated_rows,
-                            "inputs": {p: i.model_dump() for p, i in made.inputs.items()},
-                        }
-                    )
-                except LakeError as error:
-                    rows.append({"table": name, "run": True, "mode": "full", "why": error.message, "estimated_rows": None, "inputs": {}})
+        rows = [row for pipeline in chosen(settings, flow) for row in forecast(run, pipeline, full=full, backfill=backfill)]
     if as_json:
         print_json(rows)
         return
@@ -135,17 +114,6 @@ def run(flow: str | None, full: bool, start: str | None, end: str | None, no_pre
             click.echo(f"{pipeline.name}: {said}")
     if as_json:
         print_json(rows)
-
-
-def _migration(run: Run, source: Source) -> dict[str, object] | None:
-    """The row of a bronze table whose columns the next run would change; None for any other."""
-    try:
-        steps, before = pending(run, source.into)
-    except LakeError as error:
-        return {"table": source.into.name, "run": True, "mode": "migration", "why": error.message, "estimated_rows": None, "inputs": {}}
-    if not steps:
-        return None
-    return {"table": source.into.name, "run": True, "mode": "migration", "why": steps.line, "estimated_rows": before.rows if before else 0, "inputs": {}}
 
 
 def _range(start: str | None, end: str | None, *, full: bool) -> Range | None:
@@ -217,13 +185,13 @@ def run_in_prefect(settings: Settings, pipeline: Pipeline, teller: Teller, *, fu
 
     try:
         module = importlib.import_module(f"{settings.flows}.{pipeline.name}.flow")
-        flow = next(value for value in vars(module).values() if isinstance(value, LakeFlow))
+        flow = next(value for value in vars(module).values() if isinstance(value, LakeFlow) and value.deployment.name == "refresh")
     except (ModuleNotFoundError, StopIteration):
         flow = refresh_flow(pipeline)
     try:
         with listening(teller):
-            bounds = {"start": backfill.start, "end": backfill.end} if backfill else {}
-            state = flow(full=full, **bounds, return_state=True)
+            bounds = {"start": backfill.start, "until": backfill.end} if backfill else {}
+            state = flow(mode="full" if full else "incremental", **bounds, return_state=True)
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

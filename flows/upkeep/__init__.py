@@ -1,0 +1,1 @@
+"""The flows that keep the lake itself."""

@@ -1,0 +1,160 @@
+"""A table, a run and a plan told in Markdown and rows, for pages that others show. Made from commit records alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from lake.catalog import Catalog, inputs_line
+from lake.lineage import Node, downstream, upstream
+from lake.pipeline import Report
+from lake.record import Ledger, Record
+
+_RUNS = 5  # commits whose ledgers a card shows
+_NAMES = 12  # tables of a drawing before raw files are left out
+_ENTRIES = ("read", "inserted", "updated", "unchanged", "superseded", "duplicate", "rejected", "filtered")
+
+
+def table_card(catalog: Catalog, name: str, version: int | None = None) -> str:
+    """The card of a table: what it is, how fresh, where its rows went, what changed, its rules, where it comes from, how to read it."""
+    at, record = catalog.last(name, version=version)
+    parts = [f"# {name}", record.summary, _facts(at, record), "## Where the rows went", _ledgers(catalog, name, at)]
+    if record.notices:
+        parts += ["## What was different about the files", "\n".join(f"- {notice.line()}" for notice in record.notices[:20])]
+    parts += [_changes(record), "## Rules", _rules(catalog, name, at), "## Where it comes from", f"```mermaid\n{mermaid(catalog, name, at)}\n```"]
+    parts += ["## How to read it", _reading(catalog, name, at)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def hop_rows(report: Report, order: Iterable[str]) -> list[dict[str, Any]]:
+    """One row a step of a run, in the `order` of its steps: step, what was done, version, seconds, and the ledger of what it committed."""
+    rows = []
+    for step, result in ((step, report.results[step]) for step in order if step in report.results):
+        ledgers = [outcome.ledger for outcome in result.outcomes if outcome.changed]
+        said = {entry: sum(getattr(ledger, entry) for ledger in ledgers) for entry in _ENTRIES}
+        version = result.outcomes[-1].version if result.outcomes else None
+        rows.append({"step": step, "did": result.line.partition(": ")[2] or result.line, "version": version, "seconds": round(result.seconds, 2)} | said)
+    rows += [{"step": step, "did": f"failed: {error}", "version": None, "seconds": None} | dict.fromkeys(_ENTRIES) for step, error in report.failures.items()]
+    return rows + [{"step": step, "did": "did not run", "version": None, "seconds": None} | dict.fromkeys(_ENTRIES) for step in report.skipped]
+
+
+def plan_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a forecast as a page shows them."""
+    return [
+        {"table": row["table"], "would run": "yes" if row["run"] else "no", "scope": row["mode"], "why": row["why"], "rows to read": row["estimated_rows"]}
+        for row in rows
+    ]
+
+
+def mermaid(catalog: Catalog, name: str, version: int | None = None) -> str:
+    """The table with what it is made from, down to its raw sources, and what is made from it, as a Mermaid flow chart."""
+    edges: dict[tuple[str, str], None] = {}
+    versions: dict[str, int | None] = {}
+
+    def up(node: Node) -> None:
+        versions.setdefault(node.name, node.version)
+        for child in node.children:
+            source = child.name if child.kind == "table" else f"raw/{node.name.removeprefix('bronze.')}"
+            edges[source, node.name] = None
+            if child.kind == "table":
+                up(child)
+
+    def down(node: Node) -> None:
+        for child in node.children:
+            versions.setdefault(child.name, child.version)
+            edges[node.name, child.name] = None
+            down(child)
+
+    up(upstream(catalog, name, version))
+    down(downstream(catalog, name))
+    names = list(dict.fromkeys(end for edge in edges for end in edge)) or [name]
+    number = {each: f"n{i}" for i, each in enumerate(names)}
+    lines = ["flowchart LR"]
+    for each in names:
+        told = f"{each}<br/>version {versions[each]}" if versions.get(each) is not None else each
+        shape = f'[("{told}")]' if each.startswith("raw/") else f'["{told}"]'
+        lines.append(f"  {number[each]}{shape}:::{'this' if each == name else each.partition('.')[0].partition('/')[0]}")
+    lines += [f"  {number[one]} --> {number[other]}" for one, other in edges]
+    lines += [
+        "  classDef raw fill:#eef4f5,stroke:#4d7380,color:#1f2937", "  classDef bronze fill:#fbf2ea,stroke:#b0672e,color:#1f2937",
+        "  classDef silver fill:#f2f4f7,stroke:#7d8796,color:#1f2937", "  classDef gold fill:#fdf6df,stroke:#b58900,color:#1f2937",
+        "  classDef this fill:#2563eb,stroke:#1d4ed8,color:#ffffff",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _facts(version: int, record: Record) -> str:
+    promised = f", promised within {words(record.fresh_within_seconds)}" if record.fresh_within_seconds else ""
+    facts = {
+        "Rows": f"{record.rows:,} in {record.data_files:,} file{'s' if record.data_files != 1 else ''}, {record.bytes / 1e6:,.1f} MB",
+        "Version": f"{version}, {record.at:%Y-%m-%d %H:%M} UTC: {record.reason or record.kind}",
+        "Schema version": str(record.schema_version),
+        "Newest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC{promised}" if record.freshest else "not known",
+        "In quarantine": f"{record.rejects:,} rows",
+        "Owner": record.owner,
+        "Made by": f"`{record.code.hop}`, commit {(record.code.commit or 'unknown')[:10]}{', with changes' if record.code.modified else ''}"
+        if record.code
+        else "",
+        "From": inputs_line(record),
+        "Run": record.run.id,
+        "Content": f"`{record.content.value}`" if record.content else "",
+    }
+    return table(["", ""], [[name, told] for name, told in facts.items() if told])
+
+
+def _ledgers(catalog: Catalog, name: str, version: int) -> str:
+    found = catalog.log(name).recent(_RUNS, until=version)
+    used = [entry for entry in Ledger.model_fields if any(getattr(record.ledger, entry) for _, record in found)]
+    rows = [[str(at), f"{record.at:%m-%d %H:%M}", *(f"{getattr(record.ledger, entry) or 0:,}" for entry in used)] for at, record in found]
+    return table(["version", "at", *used], rows, right=len(used))
+
+
+def _changes(record: Record) -> str:
+    if record.schema_document is None:
+        return ""
+    if record.schema_version == 1:
+        return f"## Schema version 1\n\nThe first: {len(record.schema_document['columns'])} columns."
+    return f"## Schema version {record.schema_version}\n\nNew with this version of the table; {record.schema_document.get('class', 'unknown')} compatible."
+
+
+def _rules(catalog: Catalog, name: str, version: int) -> str:
+    rows = [
+        [("✓ " if row["holds"] else "✗ ") + row["rule"], row["severity"], row["found"]]
+        for row in catalog.rules(name, version=version)
+        if row["rows"] or row["found"]
+    ]
+    broken = [row for row in rows if row[0].startswith("✗")]
+    if not rows:
+        return "None are declared."
+    if not broken:
+        return f"All {len(rows)} hold."
+    return f"{len(rows) - len(broken)} of {len(rows)} hold for every row.\n\n" + table(["rule", "severity", "rows that break it"], broken)
+
+
+def _reading(catalog: Catalog, name: str, version: int) -> str:
+    uri = catalog.store.uri(name.replace(".", "/"))
+    python = f'import lake\n\nwith lake.open() as lakehouse:\n    print(lakehouse["{name}"].scan().head().collect())'
+    duckdb = f"FROM delta_scan('{uri}', version={version})"
+    commands = " · ".join(f"`lake {command} {name}`" for command in ("show", "lineage", "history", "rejects"))
+    return f"```python\n{python}\n```\n\nThis very version in DuckDB: `{duckdb}`\n\nOn the command line: {commands}"
+
+
+def words(seconds: float | None) -> str:
+    """A length of time in the largest unit that tells it."""
+    if seconds is None:
+        return ""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size or seconds == size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{dt.timedelta(seconds=seconds).total_seconds():,.0f} s"
+
+
+def table(head: list[str], rows: list[list[str]], *, right: int = 0) -> str:
+    """A Markdown table; the last `right` columns to the right."""
+    marks = ["---"] * (len(head) - right) + ["---:"] * right
+    return "\n".join(f"| {' | '.join(_cell(value) for value in row)} |" for row in [head, marks, *rows])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

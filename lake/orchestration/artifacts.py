@@ -1,0 +1,108 @@
+"""What a person sees of the lake in Prefect: a card a table, a table of hops and a picture of rejects a run, and how far a run has come.
+
+Each artifact has a key of its own that stays, so that Prefect keeps its history.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_UI_URL
+
+from lake.cards import hop_rows, plan_rows, table_card
+from lake.catalog import Catalog
+from lake.orchestration import api
+from lake.pipeline import Pipeline, Report
+from lake.rejects_picture import rejects_svg
+from lake.run import Run
+from lake.settings import load_settings
+
+_AWAY = (PrefectException, httpx.HTTPError, RuntimeError)  # a Prefect that is gone for a while keeps no run from its work
+
+
+def key_of(env: str, *names: str) -> str:
+    """The key of an artifact: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join([env, *names]))
+
+
+def link_to(key: str) -> str:
+    """Where the artifact and its history are shown; empty where Prefect has no page."""
+    page = PREFECT_UI_URL.value()
+    return f"{str(page).rstrip('/')}/v2/artifacts/key/{key}" if page else ""
+
+
+def show_table(run: Run, table: str, version: int) -> None:
+    """The card of a table at the version that was just committed."""
+    with contextlib.suppress(*_AWAY):
+        create_markdown_artifact(table_card(Catalog(run.store), table, version), key=key_of(run.settings.env, table), description=f"{table} version {version}")
+
+
+def show_run(run: Run, pipeline: Pipeline, report: Report) -> str:
+    """The hops of a run with their ledgers, and the share of rows rejected over the last versions. Returns where they are shown."""
+    key = key_of(run.settings.env, pipeline.name, "hops")
+    with contextlib.suppress(*_AWAY):
+        create_table_artifact(
+            hop_rows(report, (step.name for step in pipeline.steps)), key=key, description=f"{pipeline.name}: {report.verdict} · run {run.info.id}"
+        )
+        logs = [run.log(step.name.replace(".", "/")) for step in pipeline.steps if step.kind != "land"]
+        picture = base64.b64encode(rejects_svg(logs).encode()).decode()
+        create_image_artifact(
+            f"data:image/svg+xml;base64,{picture}",
+            key=key_of(run.settings.env, pipeline.name, "rejects"),
+            description=f"{pipeline.name}: share of rows rejected",
+        )
+    return link_to(key)
+
+
+def show_plan(run: Run, pipeline: Pipeline, rows: list[dict[str, Any]]) -> str:
+    """What a run would do. Returns where it is shown."""
+    key = key_of(run.settings.env, pipeline.name, "plan")
+    create_table_artifact(plan_rows(rows), key=key, description=f"{pipeline.name}: what a run would do now")
+    return link_to(key)
+
+
+def show_rows(name: str, rows: list[dict[str, Any]], description: str) -> str:
+    """Any other table of a run. Returns where it is shown."""
+    key = key_of(load_settings().env, name)
+    with contextlib.suppress(*_AWAY):
+        create_table_artifact(rows, key=key, description=description)
+    return link_to(key)
+
+
+class Progress:
+    """How far a run has come, as an artifact."""
+
+    def __init__(self, artifact: UUID | None, total: int) -> None:
+        self._artifact, self._total, self._done, self._mutex = artifact, max(1, total), 0, Lock()
+
+    def step(self, what: str) -> None:
+        """One more is done."""
+        with self._mutex:
+            self._done += 1
+            done = self._done
+        self.reach(done, what)
+
+    def reach(self, done: int, what: str) -> None:
+        """So many are done."""
+        if self._artifact is not None:
+            with contextlib.suppress(*_AWAY):
+                update_progress_artifact(self._artifact, 100 * done / self._total, description=f"{done:,} of {self._total:,}: {what}")
+
+
+@contextlib.contextmanager
+def progress_of(env: str, subject: str, what: str, total: int) -> Iterator[Progress]:
+    """A progress artifact for `total` pieces of work; outside of a flow run, one that shows nothing."""
+    artifact: Any = None
+    if api.current_flow_run() is not None and total:
+        with contextlib.suppress(*_AWAY):
+            artifact = create_progress_artifact(0.0, key=key_of(env, subject, what), description=f"0 of {total}")
+    yield Progress(artifact, total)

@@ -1,0 +1,104 @@
+"""The deployments of a project: found in its flow.py files, registered with Prefect, or written down as prefect.yaml."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+
+from lake.deployment import LAKE, Deployment
+from lake.errors import DeclarationError, LakeError
+from lake.orchestration.api import LakeFlow
+from lake.orchestration.undeclared import undeclared
+from lake.pipeline import open_flows, subjects
+from lake.settings import Settings
+
+_HEAD = """\
+# The deployments of this project, for `prefect deploy --all` to a work pool. Written by `lake deployments --write` from the flow.py
+# files under flows/; `lake up` and `lake worker` serve the same ones without a work pool.
+"""
+WORK_POOL = "lake"
+
+
+def flows_of(settings: Settings) -> tuple[list[LakeFlow], list[str]]:
+    """Every flow to be deployed, and what kept others from being found. Those of a subject that has no flow.py are made up for it."""
+    found: list[LakeFlow] = []
+    problems: list[str] = []
+    open_flows(settings)
+    declared = [path.parent.name for path in sorted((settings.root / settings.flows).glob("*/flow.py"))]
+    for name in sorted({*declared, *subjects(settings)}):
+        try:
+            found += _declared(f"{settings.flows}.{name}.flow") if name in declared else undeclared(name)
+        except LakeError as error:
+            problems.append(f"{name}: {error}")
+        except Exception as error:  # noqa: BLE001  # a mistake in one flow.py keeps no other from running
+            problems.append(f"{settings.flows}/{name}/flow.py cannot be used: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    if not any(flow.deployment.flow == LAKE for flow in found):
+        found += undeclared(LAKE)
+    names = [flow.deployment.full_name for flow in found]
+    problems += [f"{name} is declared twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    return found, problems
+
+
+def runner_deployment(flow: LakeFlow) -> RunnerDeployment:
+    """The flow as a deployment that a runner serves."""
+    declared = flow.deployment
+    made = RunnerDeployment(
+        name=declared.name, flow_name=declared.flow, entrypoint=declared.entrypoint, description=declared.told, tags=list(declared.labels),
+        schedules=[DeploymentScheduleCreate(schedule=_cron(declared), active=True)] if declared.schedule else [], concurrency_limit=declared.at_once,
+        concurrency_options=ConcurrencyOptions.model_validate({"collision_strategy": declared.collision}),
+    )  # fmt: skip
+    RunnerDeployment._set_defaults_from_flow(made, flow)  # noqa: SLF001  # what from_flow does; that one takes the entrypoint from where the function stands
+    return made
+
+
+async def register(flows: list[LakeFlow], deployments: dict[str, UUID]) -> None:
+    """Register each flow's deployment with the Prefect API, or bring it up to date; `deployments` gets their ids by full name."""
+    for flow in flows:
+        found: Any = await runner_deployment(flow).aapply()
+        deployments[flow.deployment.full_name] = found
+
+
+def prefect_yaml(flows: list[LakeFlow]) -> str:
+    """The text of prefect.yaml."""
+    document = {
+        "name": "lake",
+        "deployments": [_entry(flow.deployment) for flow in flows],
+    }
+    return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=140)
+
+
+def _entry(declared: Deployment) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": declared.name, "entrypoint": _entrypoint(declared), "description": declared.told, "tags": list(declared.labels),
+        "concurrency_limit": {"limit": declared.at_once, "collision_strategy": declared.collision}, "work_pool": {"name": WORK_POOL},
+    }  # fmt: skip
+    if declared.schedule:
+        entry["schedules"] = [{"cron": declared.schedule.cron, "timezone": declared.schedule.timezone, "active": True}]
+    return entry
+
+
+def _entrypoint(declared: Deployment) -> str:
+    """The file and name, which `prefect deploy` looks for; a module path where there is no such file."""
+    module, _, name = declared.entrypoint.rpartition(".")
+    return declared.entrypoint if module.startswith("lake.") else f"{module.replace('.', '/')}.py:{name}"
+
+
+def _cron(declared: Deployment) -> CronSchedule:
+    schedule = declared.schedule
+    if schedule is None:
+        raise DeclarationError(f"{declared.full_name} has no schedule")
+    return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
+
+
+def _declared(module: str) -> Iterator[LakeFlow]:
+    for name, value in vars(importlib.import_module(module)).items():
+        if isinstance(value, LakeFlow):
+            yield value.deployed_from(f"{module}.{name}")
