@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -37,7 +38,8 @@ _LONGEST_NAME = 200  # bytes
 _FOLD_EVERY = 16  # versions
 _MET = "#met"  # in a receipt that is not committed yet: whether its content was in raw before
 
-Progress = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""Told of each file that was copied: its name, how many are done, and how many there are."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Landed:
     version: int = -1
 
 
-def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Landed:
+def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Landed:
     """Land every file of `source` that is new or changed. A file that is there already is not read again.
 
     The same content under the same name lands once; under another name it gets a receipt as a duplicate and is not ingested
@@ -66,11 +68,16 @@ def land(run: Run, source: Source, progress: Progress = lambda _: None) -> Lande
     known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
     offered = sorted((candidate for candidate in found if not _is_known(candidate, known)), key=_age)
     outcome.known += len(found) - len(offered)
+    done = itertools.count(1)
+
+    def told(name: str) -> None:
+        progress(name, next(done), len(offered))
+
     with run.workspace(f"land-{source.name}") as folder:
         for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
             part = folder / f"{number}"
             part.mkdir()
-            receipts = list(_copy_all(run, source, offered[start:end], part, outcome, progress))
+            receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told))
             _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
             if log.version() % _FOLD_EVERY == 0:
@@ -122,7 +129,7 @@ def _age(candidate: Candidate) -> tuple[dt.datetime, str]:
     return candidate.modified or dt.datetime.min.replace(tzinfo=dt.UTC), candidate.name
 
 
-def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, outcome: Landed, progress: Progress) -> Iterator[dict[str, Any]]:
+def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, outcome: Landed, told: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     def copy(numbered: tuple[int, Candidate]) -> dict[str, Any] | LakeError:
         number, candidate = numbered
         try:
@@ -142,7 +149,7 @@ def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, ou
                 outcome.problems.append(str(result))
             else:
                 yield result
-            progress(candidate.name)
+            told(candidate.name)
 
 
 def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[str, Any]:

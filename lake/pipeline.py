@@ -21,7 +21,7 @@ from lake.errors import CommitConflict, DeclarationError, LakeError, RunFailed, 
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
-from lake.landing import Landed, land
+from lake.landing import Landed, Progress, land
 from lake.outcome import Outcome
 from lake.plan import Range
 from lake.release import Release, find_release, publish_release, subject_of
@@ -212,7 +212,7 @@ class Pipeline:
         raise CommitConflict(f"other runs of {self.name} kept moving its tables", "Run again; every table is committed")
 
 
-def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None = None) -> StepResult:
+def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None = None, progress: Progress = lambda *_: None) -> StepResult:
     """Carry out one step of a pipeline. Safe to repeat: what is done already is found to be done."""
     started = time.perf_counter()
     landed: Landed | None = None
@@ -221,7 +221,7 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
         if isinstance(step.work, Hop):
             outcomes = (execute(run, step.work, full=full, backfill=backfill),)
         elif step.kind == "land":
-            landed = land(run, step.work)
+            landed = land(run, step.work, progress)
         else:
             outcomes = tuple(ingest(run, step.work))
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -268,9 +268,9 @@ def test_nothing_outlives_a_killed_run(killed: tuple[Path, list[str]]) -> None:
 def test_the_flow_called_from_python_finishes_what_was_killed(
     killed: tuple[Path, list[str]], user: dict[str, str], home: Path, first: object, pipeline: Pipeline
 ) -> None:
-    """`nyc()`, with no server and nothing prepared, does what the killed run left: the content is that of a lake nobody disturbed."""
+    """`refresh()`, with no server and nothing prepared, does what the killed run left: the content is that of a lake nobody disturbed."""
     disturbed, _ = killed
-    code = "from flows.nyc.flow import nyc; state = nyc(return_state=True); print(state.name, state.message)"
+    code = "from flows.nyc.flow import refresh; state = refresh(return_state=True); print(state.name, state.message)"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=inherited | user | {"LAKE_HOME": str(disturbed)}, capture_output=True, text=True, timeout=120, check=False

@@ -122,8 +122,8 @@ def _range(start: str | None, end: str | None, *, full: bool) -> Range | None:
     return Range(start, end) if start or end else None
 
 
-def _say(status: Status, source: str, file: str) -> None:
-    status.update(f"landing {source}: {file}")
+def _say(status: Status, source: str, file: str, done: int, total: int) -> None:
+    status.update(f"landing {source}: {done:,} of {total:,}, {file}")
 
 
 def _silent(_: str) -> None:

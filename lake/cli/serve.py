@@ -95,7 +95,7 @@ def _until_parent_ends(ready: Path | None) -> Any:
     """Under `lake up`, end when it ends, however it went: its end of our standard input closes."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(sys.stdin.fileno(), 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

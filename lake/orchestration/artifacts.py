@@ -8,10 +8,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
-from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
@@ -20,12 +19,13 @@ from prefect.settings import PREFECT_UI_URL
 
 from lake.cards import hop_rows, plan_rows, table_card
 from lake.catalog import Catalog
-from lake.orchestration import api
 from lake.pipeline import Pipeline, Report
 from lake.rejects_picture import rejects_svg
 from lake.run import Run
 from lake.settings import load_settings
+from lake.source import Source
 
+_FEW = 5  # files whose landing is over before anybody looks
 _AWAY = (PrefectException, httpx.HTTPError, RuntimeError)  # a Prefect that is gone for a while keeps no run from its work
 
 
@@ -79,30 +79,41 @@ def show_rows(name: str, rows: list[dict[str, Any]], description: str) -> str:
 
 
 class Progress:
-    """How far a run has come, as an artifact."""
+    """How far a run has come, as an artifact of its own. It is made at the first word, so that nothing to do leaves none."""
 
-    def __init__(self, artifact: UUID | None, total: int) -> None:
-        self._artifact, self._total, self._done, self._mutex = artifact, max(1, total), 0, Lock()
+    def __init__(self, key: str, total: int) -> None:
+        self._key, self._total, self._done, self._mutex = key, max(1, total), 0, Lock()
+        self._artifact: Any = None
 
     def step(self, what: str) -> None:
         """One more is done."""
         with self._mutex:
             self._done += 1
-            done = self._done
-        self.reach(done, what)
+            self._reach(self._done, what)
 
     def reach(self, done: int, what: str) -> None:
-        """So many are done."""
-        if self._artifact is not None:
-            with contextlib.suppress(*_AWAY):
-                update_progress_artifact(self._artifact, 100 * done / self._total, description=f"{done:,} of {self._total:,}: {what}")
+        """So many are done. A hundredth of all is told, so that a million files are not a million requests."""
+        if done % max(1, self._total // 100) == 0 or done == self._total:
+            with self._mutex:
+                self._reach(done, what)
 
-
-@contextlib.contextmanager
-def progress_of(env: str, subject: str, what: str, total: int) -> Iterator[Progress]:
-    """A progress artifact for `total` pieces of work; outside of a flow run, one that shows nothing."""
-    artifact: Any = None
-    if api.current_flow_run() is not None and total:
+    def _reach(self, done: int, what: str) -> None:
+        share, told = 100 * done / self._total, f"{done:,} of {self._total:,}: {what}"
         with contextlib.suppress(*_AWAY):
-            artifact = create_progress_artifact(0.0, key=key_of(env, subject, what), description=f"0 of {total}")
-    yield Progress(artifact, total)
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(share, key=self._key, description=told)
+            else:
+                update_progress_artifact(self._artifact, share, description=told)
+
+
+def landing_progress(run: Run, source: Source) -> Callable[[str, int, int], None]:
+    """Shows how far the landing of a source has come, where more than a few files land."""
+    shown: list[Progress] = []
+
+    def told(name: str, done: int, total: int) -> None:
+        if total > _FEW:
+            if not shown:
+                shown.append(Progress(key_of(run.settings.env, source.name, "landing"), total))
+            shown[0].reach(done, name)
+
+    return told

@@ -60,11 +60,26 @@ async def register_automations(client: PrefectClient, wanted: list[AutomationCor
         same = there.pop(automation.name, None)
         if same is None:
             await client.create_automation(automation)
-        elif same.id is not None:
+        elif same.id is not None and _said_by(same) != _said_by(automation):  # an update forgets what the trigger has seen so far
             await client.update_automation(same.id, automation.model_copy(update={"enabled": same.enabled}))
     for known in [*surplus, *there.values()]:
         if known.id is not None:
             await client.delete_automation(known.id)
+
+
+def _said_by(automation: AutomationCore) -> Any:
+    """What an automation says, without what a server adds."""
+
+    def bare(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {
+                key: bare(value)
+                for key, value in node.items()
+                if key not in ("id", "created", "updated", "enabled", "owner_resource") and value not in (None, [], {})
+            }
+        return sorted((bare(value) for value in node), key=repr) if isinstance(node, list) else node
+
+    return bare(automation.model_dump(mode="json"))
 
 
 async def notification_block(target: SecretStr | None) -> UUID | None:

@@ -18,7 +18,7 @@ from lake.backfill import is_done
 from lake.deployment import Deployment
 from lake.errors import LakeError
 from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import Progress, progress_of, show_run, show_table
+from lake.orchestration.artifacts import Progress, key_of, show_run, show_table
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave
@@ -100,7 +100,8 @@ def _backfilled(run: Run, pipeline: Pipeline, steps: list[Step], ranges: list[Ra
             logger.info("%s %s: %s (%.2f s)", step.name, part.start, result.line, result.seconds)
             progress.step(f"{step.name} {part.start}")
 
-    with progress_of(run.settings.env, pipeline.name, "backfill", len(ranges) * len(steps)) as progress, ThreadPoolExecutor(at_once) as pool:
+    progress = Progress(key_of(run.settings.env, pipeline.name, "backfill"), len(ranges) * len(steps))
+    with ThreadPoolExecutor(at_once) as pool:
         going = [pool.submit(month, part, progress) for part in ranges]
         ended = wait(going, return_when=FIRST_EXCEPTION)
         for future in ended.not_done:

@@ -12,9 +12,9 @@ from prefect.states import Completed, Failed
 
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError
-from lake.landing import land, waiting
+from lake.landing import land
 from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import Progress, progress_of
+from lake.orchestration.artifacts import landing_progress
 from lake.orchestration.events import say_landed
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave
@@ -56,9 +56,7 @@ def _landed(run: Run, pipeline: Pipeline, sources: list[Source]) -> State[Any]:
     files, problems = 0, []
     for source in sources:
         try:
-            offered = waiting(run, source)
-            with progress_of(run.settings.env, pipeline.name, f"landing-{source.into.name.rpartition('.')[2]}", len(offered)) as progress:
-                found = land(run, source, _now_and_then(progress, len(offered)))
+            found = land(run, source, landing_progress(run, source))
         except LakeError as error:
             problems.append(str(error))
             logger.error("%s", error)  # noqa: TRY400  # the message says it all
@@ -69,16 +67,3 @@ def _landed(run: Run, pipeline: Pipeline, sources: list[Source]) -> State[Any]:
         say_landed(run, pipeline, found, by="land")
     rename_run(f"{pipeline.name} land · {files:,} new file{'s' if files != 1 else ''}")
     return Failed(message="; ".join(problems)) if problems else Completed(message=f"{files:,} new files")
-
-
-def _now_and_then(progress: Progress, total: int) -> Any:
-    """Tells of a file in a hundredth of all, so that a million files are not a million requests."""
-    every, seen = max(1, total // 100), 0
-
-    def told(name: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen % every == 0 or seen == total:
-            progress.reach(seen, name)
-
-    return told

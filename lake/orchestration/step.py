@@ -13,11 +13,12 @@ from prefect.tasks import MaterializingTask, Task
 
 from lake.errors import CommitConflict, LakeError, StoreError, StoreRefused, StoreUntrusted
 from lake.orchestration.api import tell
-from lake.orchestration.artifacts import show_table
+from lake.orchestration.artifacts import landing_progress, show_table
 from lake.orchestration.events import say_failed, say_landed, say_rejected
 from lake.pipeline import Pipeline, Report, Step, do_step, recomputed
 from lake.plan import Range
 from lake.run import Run
+from lake.source import Source
 from lake.table import path_of
 
 Reference = dict[str, Any]
@@ -30,12 +31,14 @@ def task_of(
     """The step as a task. It takes the references of what it needs, and returns one: a table and its version."""
     again, part = recomputed(step.name, full=full, backfill=backfill, chosen=chosen)
 
+    progress = landing_progress(run, step.work) if isinstance(step.work, Source) and step.kind == "land" else _unseen
+
     def work(inputs: list[Reference]) -> Reference | State[Any]:
         logger = get_run_logger()
         for given in inputs:
             logger.debug("reads %s", given)
         try:
-            result = do_step(run, step, full=again, backfill=part)
+            result = do_step(run, step, full=again, backfill=part, progress=progress)
         except LakeError as error:
             report.failures[step.name] = error
             tell((step.name, error))
@@ -73,6 +76,10 @@ def _task(run: Run, step: Step, work: Any, retries: int) -> Task[..., Any]:
     return MaterializingTask(
         work, assets=[Asset(key=run.store.uri(path_of(table.name)), properties=about)], materialized_by="lake", asset_deps=upstream, **options
     )
+
+
+def _unseen(*_: Any) -> None:
+    """Shows nothing."""
 
 
 def worth_retrying(error: BaseException) -> bool:

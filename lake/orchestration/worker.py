@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -15,6 +16,7 @@ from lake.errors import LakeError, RunFailed
 from lake.orchestration.api import LakeFlow
 from lake.orchestration.automations import automations, notification_block, register_automations
 from lake.orchestration.deploy import flows_of, register, runner_deployment
+from lake.orchestration.reaper import reap_now_and_then
 from lake.pipeline import Pipeline, load_pipeline, subjects
 from lake.settings import Settings
 
@@ -28,12 +30,21 @@ def serve(settings: Settings, *, said: Callable[[str], None], ready: Callable[[]
     asyncio.run(_serve(settings, said, ready))
 
 
+class _Runner(Runner):
+    """A runner that, told to stop, cancels the runs it has going, waits until they have left, and ends."""
+
+    def handle_sigterm(self, *_: Any) -> None:
+        """Stop in the loop: a signal may come at any moment, also in the middle of a request."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(lambda: loop.create_task(self.astop()))
+
+
 async def _serve(settings: Settings, said: Callable[[str], None], ready: Callable[[], None]) -> None:
     await _wait_for_prefect()
     flows, problems = flows_of(settings)
     for problem in problems:
         said(f"not deployed: {problem}")
-    runner = Runner(name=f"lake-{settings.env}", query_seconds=_POLL, heartbeat_seconds=_HEARTBEAT, limit=settings.runs, pause_on_shutdown=False)
+    runner = _Runner(name=f"lake-{settings.env}", query_seconds=_POLL, heartbeat_seconds=_HEARTBEAT, limit=settings.runs, pause_on_shutdown=False)
     deployments: dict[str, UUID] = {}
     for flow in flows:
         deployments[flow.deployment.full_name] = await runner.aadd_deployment(runner_deployment(flow))
@@ -41,7 +52,11 @@ async def _serve(settings: Settings, said: Callable[[str], None], ready: Callabl
     async with get_client() as client:
         await register_automations(client, automations(settings, _pipelines(settings), deployments, await notification_block(settings.notify)))
     ready()
-    await runner.start()
+    reaping = asyncio.create_task(reap_now_and_then(deployments, said))
+    try:
+        await runner.start()
+    finally:
+        reaping.cancel()
 
 
 async def register_all(settings: Settings) -> tuple[list[LakeFlow], list[str]]:
