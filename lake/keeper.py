@@ -17,101 +17,107 @@ from typing import IO
 _stopping = threading.Event()
 
 
-def _is_alive(folder: str) -> bool:
-    if not os.path.isdir(folder):  # removed under the server: it goes on living without
+def _is_alive(probe: IO[str]) -> bool:
+    """Whether the server lives: `probe` is alive.lock, opened by the keeper for itself."""
+    try:
+        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    with open(os.path.join(folder, "alive.lock"), "a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    fcntl.flock(probe, fcntl.LOCK_UN)
     return False
 
 
-def _start(folder: str) -> tuple[int, list[str]]:
-    with open(os.path.join(folder, "launch.json")) as file:
+def _start() -> tuple[int, list[str]]:
+    with open("launch.json") as file:
         launch = json.load(file)
-    with open(os.path.join(folder, "server.log"), "ab") as log, open(os.path.join(folder, "alive.lock"), "a") as alive:
+    with open("server.log", "ab") as log, open("alive.lock", "a") as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
         server = subprocess.Popen(
-            launch["command"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
+            launch["command"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={**os.environ, **launch["environment"]}, pass_fds=[alive.fileno()], start_new_session=True,
         )  # fmt: skip
-    threading.Thread(target=_reap, args=(server, folder), daemon=True).start()
+    threading.Thread(target=_reap, args=(server,), daemon=True).start()
     state = {"pid": server.pid, "facts": launch["facts"], "cleanup": launch["cleanup"]}
-    temporary = os.path.join(folder, f"state.json.{os.getpid()}")
+    temporary = f"state.json.{os.getpid()}"
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(state, file)
-    os.replace(temporary, os.path.join(folder, "state.json"))
+    os.replace(temporary, "state.json")
     return server.pid, launch["cleanup"]
 
 
-def _reap(server: "subprocess.Popen[bytes]", folder: str) -> None:
-    """The server ended by itself: say so by taking its state away, and end too."""
+def _forget() -> None:
+    """Take the server's state away: nobody is to find it any more."""
+    with contextlib.suppress(OSError):
+        os.remove("state.json")
+
+
+def _reap(server: "subprocess.Popen[bytes]") -> None:
+    """The server ended by itself: say so, and end too."""
     server.wait()
-    if _stopping.is_set():
-        return
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(folder, "state.json"))
-    os._exit(0)
-
-
-def _watch(folder: str) -> None:
-    """As _reap, for a server that is nobody's child: look twice a second whether it lives."""
-    while _is_alive(folder):
-        time.sleep(0.5)
     if not _stopping.is_set():
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(folder, "state.json"))
+        _forget()
         os._exit(0)
 
 
-def _stop(folder: str, pid: int) -> None:
+def _watch(probe: IO[str]) -> None:
+    """As _reap, for a server that is nobody's child: look twice a second whether it lives."""
+    while _is_alive(probe):
+        time.sleep(0.5)
+    if not _stopping.is_set():
+        _forget()
+        os._exit(0)
+
+
+def _stop(probe: IO[str], pid: int) -> None:
     for sign, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-        if not _is_alive(folder):
+        if not _is_alive(probe):
             return
         try:
             os.kill(pid, sign)
         except ProcessLookupError:
             return
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and _is_alive(folder):
+        while time.monotonic() < deadline and _is_alive(probe):
             time.sleep(0.02)
 
 
 def main(verb: str, folder: str) -> None:
-    """Keep the server of `folder` until nobody needs it: `start` it first, or `adopt` one that lost its keeper."""
+    """Keep the server of `folder` until nobody needs it: `start` it first, or `adopt` one that lost its keeper.
+
+    Everything is opened relative to the folder as it is now: where it is removed and made anew meanwhile, the new one has a server and
+    a keeper of its own, and this one never touches it.
+    """
     if os.fork():
         return
-    with open(os.path.join(folder, "keeper.lock"), "a") as mine:
+    os.chdir(folder)
+    with open("keeper.lock", "a") as mine, open("alive.lock", "a") as probe:
         fcntl.flock(mine, fcntl.LOCK_EX)
         if verb == "start":
-            pid, cleanup = _start(folder)
+            pid, cleanup = _start()
         else:
-            with open(os.path.join(folder, "state.json")) as file:
+            with open("state.json") as file:
                 state = json.load(file)
             pid, cleanup = state["pid"], state["cleanup"]
-            threading.Thread(target=_watch, args=(folder,), daemon=True).start()
-        with open(os.path.join(folder, "holders.lock"), "a") as holders:
-            _wait_until_abandoned(holders, folder)
+            threading.Thread(target=_watch, args=(probe,), daemon=True).start()
+        with open("launch.json") as file:
+            linger = json.load(file)["linger"]
+        with open("holders.lock", "a") as holders:
+            _wait_until_abandoned(holders, linger)
             _stopping.set()
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(folder, "state.json"))
-            _stop(folder, pid)
+            _forget()
+            _stop(probe, pid)
             for path in cleanup:
                 with contextlib.suppress(OSError):
                     os.remove(path)
 
 
-def _wait_until_abandoned(holders: IO[str], folder: str) -> None:
-    """Return with `holders` locked alone, after nobody held it for the time the launch says (or somebody said to hurry)."""
-    with open(os.path.join(folder, "launch.json")) as file:
-        linger = json.load(file)["linger"]
+def _wait_until_abandoned(holders: IO[str], linger: float) -> None:
+    """Return with `holders` locked alone, after nobody held it for `linger` seconds (or somebody said to hurry)."""
     while True:
         fcntl.flock(holders, fcntl.LOCK_EX)
         deadline = time.monotonic() + linger
         taken = False
-        while time.monotonic() < deadline and not taken and not os.path.exists(os.path.join(folder, "hurry")):
+        while time.monotonic() < deadline and not taken and not os.path.exists("hurry"):
             fcntl.flock(holders, fcntl.LOCK_UN)
             time.sleep(0.05)
             try:

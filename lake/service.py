@@ -108,7 +108,8 @@ class Service:
                     if (facts := self._wait()) is not None:
                         return facts
                 log = self.folder / "server.log"
-                raise LakeError(f"{self.folder.name} did not come up: {last_line(log)}", f"Its log: {log}")
+                why = f"it does not answer after {self._patience:.0f} s" if self.alive() else last_line(log)
+                raise LakeError(f"the {self.folder.name} server did not come up: {why}", f"Its log: {log}")
             except BaseException:
                 if self._held is not None:
                     self._held.close()

@@ -37,12 +37,12 @@ CLEANED = "silver.nyc.airports"  # some of its rows are rejected
 
 LISTINGS: dict[str, tuple[str, ...]] = {
     "ls": (), "show": (GOLD,), "history": (GOLD,), "schema show": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
-    "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",),
+    "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",), "deployments": (),
 }  # fmt: skip
 """Every command that only looks, with what it is asked about."""
-WORKING = {"land", "run", "readmit", "maintain", "release diff", "schema check"}
+WORKING = {"land", "run", "readmit", "maintain", "release diff", "schema check", "status"}
 LAYERS = (("bronze", "orders"), ("silver", "orders"), ("gold", "totals"))
-NAMES_NO_TABLE = {"release ls", "doctor", "preview"}
+NAMES_NO_TABLE = {"release ls", "doctor", "preview", "deployments"}
 
 FILES: dict[str, str] = {
     "pyproject.toml": """\

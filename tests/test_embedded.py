@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -244,6 +245,22 @@ def test_two_folders_are_two_stores(home: Path, settings: Settings) -> None:
     theirs.close(wait=True)
     assert mine.get("x") == b"mine"
     mine.close(wait=True)
+
+
+def test_a_home_that_is_removed_under_its_server_is_made_anew(home: Path, user: Callable[[], User]) -> None:
+    """Whoever removes the folder and starts again at once gets an empty store that works and stays; the old server stops, and takes nothing of the new one along."""
+    one = user()
+    assert one.ask("put", "x", "1") == "done"
+    old = server_pid(home)
+    assert one.ask("leave") == "done"
+    shutil.rmtree(home / "store")
+    two = user()
+    assert two.ask("put", "y", "2") == "done"
+    new = int(json.loads((home / "store" / "state.json").read_text("utf-8"))["pid"])
+    assert new != old
+    assert wait_for(lambda: not psutil.pid_exists(old), _LINGER + _STOPS)
+    time.sleep(0.5)
+    assert (server_pid(home), two.ask("get", "y")) == (new, "2")
 
 
 # --- kill -9

@@ -157,7 +157,7 @@ def test_the_server_stops_with_the_run_that_started_it(first: tuple[Said, list[s
 def test_a_flow_run_says_what_it_released(api: Api) -> None:
     """Prefect's own record of the run is there after the server's restart: Completed, with the release."""
     run = api.flow_runs("nyc")[0]
-    assert (run["name"], run["state"]["name"], run["state"]["message"]) == ("nyc refresh", "Completed", "release 1")
+    assert (run["name"], run["state"]["name"], run["state"]["message"]) == ("nyc refresh · release 1", "Completed", "release 1")
 
 
 def test_each_step_is_a_task_named_after_its_table(api: Api, pipeline: Pipeline) -> None:

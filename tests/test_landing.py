@@ -123,10 +123,11 @@ def test_new_files_land_once_and_are_not_read_again(run: Run, folder: Path, read
     """The first landing reads each file once; the second reads none, commits nothing and says all are known."""
     files = {"b.csv": b"a,b\n3,4\n", "a.csv": b"a,b\n1,2\n", "sub/c.csv": b"a,b\n5,6\n"}
     fill(folder, files)
-    told: list[str] = []
-    first = land(run, source(folder), told.append)
+    told: list[tuple[str, int, int]] = []
+    first = land(run, source(folder), lambda *what: told.append(what))
     assert first == Landed("test.files", new=["a.csv", "b.csv", "sub/c.csv"], bytes=24, version=0)
-    assert sorted(told) == ["a.csv", "b.csv", "sub/c.csv"]
+    assert sorted(name for name, _, _ in told) == ["a.csv", "b.csv", "sub/c.csv"]
+    assert [(done, total) for _, done, total in told] == [(1, 3), (2, 3), (3, 3)]
     assert dict(reads) == dict.fromkeys(files, 1)
     reads.clear()
     assert land(run, source(folder)) == Landed("test.files", known=3, version=0)
@@ -515,7 +516,7 @@ home, root, env, at = sys.argv[1:]
 with begin_run(load_settings(home=home, root=root, env=env), "test", "test") as run:
     print("ready", flush=True)
     sys.stdin.readline()
-    outcome = landing.land(run, Source(Table("bronze.test.files"), at), lambda name: print("landing", name, flush=True))
+    outcome = landing.land(run, Source(Table("bronze.test.files"), at), lambda name, done, total: print("landing", name, flush=True))
     print(json.dumps([outcome.new, outcome.known, outcome.duplicates]), flush=True)
 """
 

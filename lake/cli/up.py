@@ -31,7 +31,7 @@ _PATIENCE = 300.0  # seconds for everything to come up
 @click.command()
 @click.option("--detach", is_flag=True, help="Go on in the background; `lake status` shows it, `lake down` ends it.")
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
-@click.option("--log", type=click.Path(path_type=Path), default=None, hidden=True)
+@click.option("--log", type=click.Path(path_type=Path), default=None, hidden=True, help="Where its output goes, if it was started in the background.")
 @env_option
 def up(detach: bool, no_open: bool, log: Path | None, env: str | None) -> None:
     """Start the store, Prefect, and what runs deployments and watches sources; keep them running until Ctrl-C (or `lake down`)."""
