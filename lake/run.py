@@ -17,10 +17,13 @@ from lake.delta import Snapshot, open_snapshot
 from lake.errors import RunFailed
 from lake.locks import AVAILABLE, take
 from lake.log import TableLog
+from lake.logs import start_logs
+from lake.meter import at_work, metered
 from lake.probe import ensure_trusted
 from lake.record import RunInfo
 from lake.settings import Settings
 from lake.store import Store, open_store
+from lake.telemetry import run_span, start_traces
 
 _YOUNG = 60.0  # seconds
 
@@ -88,11 +91,15 @@ class Run:
 @contextmanager
 def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None) -> Iterator[Run]:
     """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
-    store = open_store(settings)
-    ensure_trusted(store, settings)
+    start_logs(settings.log)
+    start_traces()
     started = dt.datetime.now(dt.UTC)
     info = RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
-    yield Run(settings, store, info)
+    with run_span(info, settings.env), metered():
+        with at_work("start"):
+            store = open_store(settings)
+            ensure_trusted(store, settings)
+        yield Run(settings, store, info)
 
 
 def backoff(attempt: int) -> None:
