@@ -78,10 +78,22 @@ class StepResult:
     @property
     def facts(self) -> dict[str, Any]:
         """The step as fields, for logs and traces. Rows are summed over its commits; `seconds` is all of it, `phases` what is known of where they went."""
-        said: dict[str, Any] = {"step": self.step, "kind": self.kind, "seconds": round(self.seconds, 4), "phases": self.spent.seconds, "store": self.spent.store}
+        said: dict[str, Any] = {
+            "step": self.step,
+            "kind": self.kind,
+            "seconds": round(self.seconds, 4),
+            "phases": self.spent.seconds,
+            "store": self.spent.store,
+        }
         if self.landed is not None:
             landed = self.landed
-            said |= {"new": len(landed.new), "known": landed.known, "duplicates": len(landed.duplicates), "bytes": landed.bytes, "problems": len(landed.problems)}
+            said |= {
+                "new": len(landed.new),
+                "known": landed.known,
+                "duplicates": len(landed.duplicates),
+                "bytes": landed.bytes,
+                "problems": len(landed.problems),
+            }
         if self.outcomes:
             last = self.outcomes[-1]
             ledger: Counter[str] = Counter()

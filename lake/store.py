@@ -95,7 +95,7 @@ class Store:
         with self._errors("put", path):
             size = file.stat().st_size
             obstore.put(self._bucket, path, file, chunk_size=_PART, max_concurrency=4)
-            self._asked("put", -(-size // _PART) + 1 if size >= _PART else 0)  # begun, each part, finished
+            self._asked("put", -(-size // _PART) + 1 if size > _PART else 0)  # begun, each part, finished
             self._moved("bytes_written", size)
 
     def get(self, path: str) -> bytes:
