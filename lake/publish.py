@@ -63,20 +63,19 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
         )
         about = about | {"schema_document": version.document}
     before = previous
-    with contextlib.nullcontext(Spent({}, {})) if draft.aside else telling() as spent:
-        record = Record(
-            at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
-            rows=(before.rows if before else 0) + sum(f.rows for f in added) - sum(f.rows for f in draft.removed),
-            bytes=(before.bytes if before else 0) + sum(f.size for f in added) - sum(f.size for f in draft.removed),
-            data_files=(before.data_files if before else 0) + len(added) - len(draft.removed),
-            owner=draft.table.owner, summary=draft.table.summary,
-            fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
-            seconds=spent.seconds, store=spent.store, **about,
-        )  # fmt: skip
-        run.check_goes_on()
-        with phase("commit"):
-            committed = log.commit(draft.base + 1, actions, record)
     with phase("commit"):
+        with contextlib.nullcontext(Spent({}, {})) if draft.aside else telling() as spent:
+            record = Record(
+                at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
+                rows=(before.rows if before else 0) + sum(f.rows for f in added) - sum(f.rows for f in draft.removed),
+                bytes=(before.bytes if before else 0) + sum(f.size for f in added) - sum(f.size for f in draft.removed),
+                data_files=(before.data_files if before else 0) + len(added) - len(draft.removed),
+                owner=draft.table.owner, summary=draft.table.summary,
+                fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
+                seconds=spent.seconds, store=spent.store, **about,
+            )  # fmt: skip
+            run.check_goes_on()
+            committed = log.commit(draft.base + 1, actions, record)
         checkpoint_if_due(run.store, draft.path, committed)
     return committed, record
 

@@ -5,6 +5,7 @@ Without those variables, and without a provider that the surrounding program set
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ def _provider(wanted: str) -> Any:
     given = Resource.create()  # from OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
     named = not str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
     provider = TracerProvider(resource=given if named else given.merge(Resource({SERVICE_NAME: "lake"})))
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # a collector that does not answer is worth one line, not one a retry
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter() if wanted == "otlp" else ConsoleSpanExporter()))
     return provider
 
