@@ -133,7 +133,7 @@ def telling() -> Iterator[Spent]:
 
 
 def carried(work: Callable[[_In], _Out]) -> Callable[[_In], _Out]:
-    """`work` as threads of one's own can do it: what it spends is counted, and its spans belong, where this was called."""
+    """`work` as threads of one's own can do it: what it spends is counted where this was called."""
     context = contextvars.copy_context()
     return lambda item: context.copy().run(work, item)
 

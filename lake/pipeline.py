@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import graphlib
 import importlib
 import importlib.machinery
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +195,7 @@ class Pipeline:
                     del waiting[name]
                 for name in [name for name, step in waiting.items() if set(step.after) <= report.results.keys()]:
                     again, part = recomputed(name, full=full, backfill=backfill, chosen=chosen)
-                    work = partial(do_step, run, waiting.pop(name), full=again, backfill=part)
-                    going[pool.submit(contextvars.copy_context().run, work)] = name
+                    going[pool.submit(do_step, run, waiting.pop(name), full=again, backfill=part)] = name
                 for done in wait(going, return_when=FIRST_COMPLETED).done if going else ():
                     name = going.pop(done)
                     try:
@@ -266,7 +263,7 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
     started = time.perf_counter()
     landed: Landed | None = None
     outcomes: tuple[Outcome, ...] = ()
-    with step_span(run.info, step.name, step.kind) as span, at_work(step.name), metered() as meter:
+    with step_span(run.span, run.info, step.name, step.kind) as span, at_work(step.name), metered() as meter:
         try:
             if isinstance(step.work, Hop):
                 outcomes = (execute(run, step.work, full=full, backfill=backfill),)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from opentelemetry.trace import Span
+
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import RunFailed
 from lake.locks import AVAILABLE, take
@@ -43,6 +45,7 @@ class Run:
         self.info = info
         self.judges_moment = judges_moment
         self.pins: dict[str, int] = {}
+        self.span: Span | None = None
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()
@@ -95,11 +98,13 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
     start_traces()
     started = dt.datetime.now(dt.UTC)
     info = RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
-    with run_span(info, settings.env), metered():
+    with run_span(info, settings.env) as span, metered():
         with at_work("start"):
             store = open_store(settings)
             ensure_trusted(store, settings)
-        yield Run(settings, store, info)
+        begun = Run(settings, store, info)
+        begun.span = span
+        yield begun
 
 
 def backoff(attempt: int) -> None:

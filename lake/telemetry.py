@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, Status, StatusCode, Tracer
 
 from lake import meter
@@ -57,19 +58,22 @@ def _provider(wanted: str) -> Any:
 
 
 @contextmanager
-def run_span(info: RunInfo, env: str) -> Iterator[None]:
-    """A span for the run: what it does meanwhile, in its own threads and in those that take its context along, belongs to it."""
+def run_span(info: RunInfo, env: str) -> Iterator[Span]:
+    """A span for the run. Its steps name it as their parent, in whatever thread they are done."""
     attributes = {"lake.run": info.id, "lake.flow": info.flow, "lake.trigger": info.trigger, "lake.env": env}
     if info.prefect_flow_run:
         attributes["prefect.flow_run"] = info.prefect_flow_run
-    with _telling(info.flow, attributes):
-        yield
+    with _telling(info.flow, attributes) as span:
+        yield span
 
 
 @contextmanager
-def step_span(info: RunInfo, name: str, kind: str) -> Iterator[Span]:
-    """A span for one step of the run, named after the table it fills. What it spent, by phase, is in spans of its own when it ends."""
-    with _telling(name, {"lake.run": info.id, "lake.flow": info.flow, "lake.kind": kind}) as span:
+def step_span(run: Span | None, info: RunInfo, name: str, kind: str) -> Iterator[Span]:
+    """A span for one step of the run whose span is `run`, named after the table it fills; a span of Prefect's around it is linked."""
+    around = trace.get_current_span().get_span_context()
+    parent = trace.set_span_in_context(run) if run is not None else None
+    links = [trace.Link(around)] if run is not None and around.is_valid and around != run.get_span_context() else []
+    with _telling(name, {"lake.run": info.id, "lake.flow": info.flow, "lake.kind": kind}, parent, links) as span:
         yield span
 
 
@@ -97,9 +101,9 @@ def failed(errors: Mapping[str, LakeError]) -> None:
 
 
 @contextmanager
-def _telling(name: str, attributes: Attributes) -> Iterator[Span]:
+def _telling(name: str, attributes: Attributes, parent: Context | None = None, links: Sequence[trace.Link] = ()) -> Iterator[Span]:
     """A span around the block. An error that passes is recorded in its own words, and sets the status."""
-    with _tracer().start_as_current_span(name, attributes=attributes, record_exception=False, set_status_on_exception=False) as span:
+    with _tracer().start_as_current_span(name, parent, attributes=attributes, links=links, record_exception=False, set_status_on_exception=False) as span:
         try:
             yield span
         except BaseException as error:
