@@ -9,6 +9,7 @@ from pathlib import Path
 from lake.datafile import upload_parts, write_parts
 from lake.delta import DataFile, checkpoint_if_due, scan_files
 from lake.errors import CommitConflict, NotFound
+from lake.meter import telling
 from lake.record import Ledger, Record
 from lake.run import Run
 
@@ -64,13 +65,15 @@ def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[
     """Commit files in place of others, or nothing at all, as version base + 1. Everything the last record `before` said stays said."""
     added = upload_parts(run.store, path, parts) if parts else []
     actions = [file.added(moves=False) for file in added] + [file.removed(moves=False) for file in removed]
-    record = before.model_copy(
-        update={
-            "kind": "maintenance", "batch": f"{run.info.id}/{path}", "at": dt.datetime.now(dt.UTC), "run": run.info, "reason": why, "ledger": Ledger(),
-            "files": [], "rules": {}, "warned": {}, "conversions": {}, "schema_document": None, "seconds": {}, "within": None,
-            "bytes": before.bytes + sum(f.size for f in added) - sum(f.size for f in removed), "data_files": before.data_files + len(added) - len(removed),
-        }
-    )  # fmt: skip
-    version = run.log(path).commit(base + 1, actions, record)
+    with telling() as spent:
+        record = before.model_copy(
+            update={
+                "kind": "maintenance", "batch": f"{run.info.id}/{path}", "at": dt.datetime.now(dt.UTC), "run": run.info, "reason": why, "ledger": Ledger(),
+                "files": [], "rules": {}, "warned": {}, "conversions": {}, "schema_document": None, "within": None,
+                "bytes": before.bytes + sum(f.size for f in added) - sum(f.size for f in removed),
+                "data_files": before.data_files + len(added) - len(removed), "seconds": spent.seconds, "store": spent.store,
+            }
+        )  # fmt: skip
+        version = run.log(path).commit(base + 1, actions, record)
     checkpoint_if_due(run.store, path, version)
     return version

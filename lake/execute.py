@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lake.contract import FILE, ROW
 from lake.datafile import scan_parts, write_parts
 from lake.errors import CommitConflict, ContractBroken, LedgerOpen, RejectLimitExceeded
 from lake.hop import Hop
+from lake.meter import phase
 from lake.outcome import Outcome
 from lake.plan import Plan, Range, make_plan
 from lake.publish import Draft, publish
@@ -40,7 +42,8 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
     """
     for attempt in range(_ATTEMPTS):
         started = time.perf_counter()
-        plan = make_plan(run, hop, full=full, backfill=backfill)
+        with phase("plan"):
+            plan = make_plan(run, hop, full=full, backfill=backfill)
         plan = replace(plan, reason=f"full, because {why}") if full and why else plan
         if not plan.needed:
             return Outcome.nothing(hop.table.name, plan.base, plan.before, plan.reason)
@@ -54,44 +57,37 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
 def carry_out(run: Run, plan: Plan, started: float) -> Outcome:
     """Do what the plan says, planned since `started` on the performance counter. Raises CommitConflict where another run was faster, else as execute."""
     table = plan.hop.table
-    clock = {"plan": time.perf_counter() - started}
     with run.workspace(f"hop-{table.name}") as folder:
-        mark = time.perf_counter()
-        staged = stage(run, plan, folder)
-        clock["transform"] = time.perf_counter() - mark
+        with phase("transform"):
+            staged = stage(run, plan, folder)
         try:
-            staged, settled, ledger, checks = _settled(run, plan, staged, folder, clock)
+            staged, settled, ledger, checks = _settled(run, plan, staged, folder)
         except (ContractBroken, RejectLimitExceeded) as stop:
             _write_rejects(run, plan, staged, stopped_batch(plan.batch), folder / "stopped")
             raise keep_stopped(run, table, folder / "stopped", _said(run, plan, staged), plan.before, stop) from None
-        mark = time.perf_counter()
-        about = _about(run, plan, staged, settled) | {"ledger": ledger, "checks": checks}
-        about |= _set_aside(run, plan, staged, about, folder)
-        about |= _bury(run, plan, staged, settled, about)
-        clock["quarantine"] = time.perf_counter() - mark
-        about["seconds"] = {name: round(seconds, 4) for name, seconds in clock.items()}
+        with phase("quarantine"):
+            about = _about(run, plan, staged, settled) | {"ledger": ledger, "checks": checks}
+            about |= _set_aside(run, plan, staged, about, folder)
+            about |= _bury(run, plan, staged, settled, about)
         draft = Draft(table, path_of(table.name), plan.base, staged.schema, parts=settled.parts, removed=settled.removed, changed=settled.changed)
         version, record = publish(run, draft, plan.before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
 
-def _settled(run: Run, plan: Plan, staged: Staged, folder: Path, clock: dict[str, float]) -> tuple[Staged, Settled, Ledger, list[Check]]:
+def _settled(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[Staged, Settled, Ledger, list[Check]]:
     """What the staged rows come to in the table. Raises where a rule, a limit or the ledger says that nothing may be published."""
     staged = refuse_in_range(run, plan, staged)
     refuse_rows(run, plan, staged)
-    mark = time.perf_counter()
-    settled = settle(run, plan, staged, folder)
-    clock["settle"] = time.perf_counter() - mark
+    with phase("settle"):
+        settled = settle(run, plan, staged, folder)
     if settled.repeated:
         staged = replace(staged, rejected=staged.rejected + sum(settled.repeated.values()), rules=dict(sorted((staged.rules | settled.repeated).items())))
         refuse_rows(run, plan, staged)
     ledger = _ledger(plan, staged, settled)
     ledger.check(plan.hop.table.name)
     _check_places(plan, staged)
-    mark = time.perf_counter()
-    checks = check(run, plan, staged, settled)
-    if checks:
-        clock["checks"] = time.perf_counter() - mark
+    with phase("checks") if plan.hop.table.rules else nullcontext():
+        checks = check(run, plan, staged, settled)
     refuse_checks(plan.hop.table, checks)
     return staged, settled, ledger, checks
 

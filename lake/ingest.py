@@ -21,6 +21,7 @@ from lake.dtypes import gate
 from lake.errors import CommitConflict, DiskFull, DTypeRefused, FileRejected, LakeError, RejectLimitExceeded, SchemaRefused, translated
 from lake.fit import Fit, Shape, fit
 from lake.log import schema_of_record
+from lake.meter import phase
 from lake.migrate import Steps, due, migrate
 from lake.outcome import Outcome
 from lake.portions import fits
@@ -80,16 +81,16 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         known, metadata = _known_schema(run, before)
         if steps := due(table, known):
             return migrate(run, table, base, before, steps, _headers(metadata))
-    start = before.inputs[0].end if before else -1
-    end = run.log(LANDINGS).version()
-    receipts, end = _take(receipts_between(run, source.name, start, end), run, source, start, end)
-    receipts = _latest(receipts)
+    with phase("plan"):
+        start = before.inputs[0].end if before else -1
+        end = run.log(LANDINGS).version()
+        receipts, end = _take(receipts_between(run, source.name, start, end), run, source, start, end)
+        receipts = _latest(receipts)
     if receipts.height == 0 and (before is not None or end < 0):
         return Outcome.nothing(table.name, base, before, "no new file landed")
-    planned = time.perf_counter()
     with run.workspace(f"ingest-{table.name}") as folder:
-        done = [item for i, receipt in enumerate(receipts.iter_rows(named=True)) for item in _ingest_file(run, table, receipt, folder / f"{i}")]
-        read = time.perf_counter()
+        with phase("read"):
+            done = [item for i, receipt in enumerate(receipts.iter_rows(named=True)) for item in _ingest_file(run, table, receipt, folder / f"{i}")]
         known, metadata = _known_schema(run, before)
         headers = _headers(metadata)
         schema, done, widened = _united(table, known, done)
@@ -108,12 +109,11 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         except RejectLimitExceeded as stop:
             _write_rejects(run, done, stopped_batch(batch), folder / "stopped")
             raise keep_stopped(run, table, folder / "stopped", about, before, stop) from None
-        frame = _all_rows(done, schema)
         parts = folder / "all"
-        write_parts(frame, parts)
-        sums = scan_parts(parts, schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
+        with phase("transform"):
+            write_parts(_all_rows(done, schema), parts)
+            sums = scan_parts(parts, schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
         content = read_sums(sums.row(0, named=True))
-        written = time.perf_counter()
         there = sum(i.there for i in done)
         read_rows = sum(i.consumed.rows + i.consumed.rejects for i in done) + there
         ledger = Ledger(read=read_rows, inserted=content.rows, unchanged=there, rejected=sum(i.rejects.height for i in done))
@@ -124,8 +124,8 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "content": (earlier + content).to_hash() if earlier is not None else None,
             "freshest": _freshest(receipts, before),
         }  # fmt: skip
-        about |= _quarantine(run, table, done, folder, about, before, again)
-        about["seconds"] = {"plan": planned - started, "read": read - planned, "write": written - read, "commit": time.perf_counter() - written}
+        with phase("quarantine"):
+            about |= _quarantine(run, table, done, folder, about, before, again)
         renamed = headers | {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)

@@ -20,6 +20,7 @@ import zstandard
 from lake.compact import compact
 from lake.datafile import write_parts
 from lake.errors import CommitConflict, LakeError, NotFound, SourceError
+from lake.meter import carried, phase
 from lake.portions import portions
 from lake.publish import Draft, publish
 from lake.reading.dialect import Dialect
@@ -64,8 +65,9 @@ def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Land
     """
     outcome = Landed(source.name)
     log = run.log(LANDINGS)
-    found = list(candidates(source, run.store, run.settings.root))
-    known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
+    with phase("plan"):
+        found = list(candidates(source, run.store, run.settings.root))
+        known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
     offered = sorted((candidate for candidate in found if not _is_known(candidate, known)), key=_age)
     outcome.known += len(found) - len(offered)
     done = itertools.count(1)
@@ -77,7 +79,8 @@ def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Land
         for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
             part = folder / f"{number}"
             part.mkdir()
-            receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told))
+            with phase("read"):
+                receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told))
             _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
             if log.version() % _FOLD_EVERY == 0:
@@ -144,7 +147,7 @@ def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, ou
             return SourceError(f"{candidate.name} disappeared before it was read", "If it comes back, the next run takes it")
 
     with ThreadPoolExecutor(min(_UPLOADS, len(batch))) as pool:
-        for candidate, result in zip(batch, pool.map(copy, enumerate(batch)), strict=True):
+        for candidate, result in zip(batch, pool.map(carried(copy), enumerate(batch)), strict=True):
             if isinstance(result, LakeError):
                 outcome.problems.append(str(result))
             else:

@@ -46,6 +46,15 @@ class TableLog:
                 self._known = max(self._known, int(stem))
         return self._known
 
+    def versions(self, after: int) -> list[int]:
+        """The versions past `after` that the log still has, oldest first; `after` is -1 or a version that existed. One request a thousand."""
+        found = []
+        for blob in self._store.walk(f"{self.path}/_delta_log", after=self._name(after) if after >= 0 else None):
+            stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
+            if ending == "json" and stem.isdigit():
+                found.append(int(stem))
+        return found
+
     def exists(self) -> bool:
         """Whether the table was ever committed. One request at most, however long its history."""
         return self._known >= 0 or any(True for _ in self._store.walk(f"{self.path}/_delta_log"))

@@ -19,6 +19,7 @@ from lake.delta import schema_of
 from lake.errors import SchemaRefused
 from lake.fit import exactly
 from lake.log import schema_of_record
+from lake.meter import phase
 from lake.outcome import Outcome
 from lake.publish import Draft, publish
 from lake.record import Ledger, Record
@@ -80,8 +81,9 @@ def migrate(run: Run, table: Table, base: int, before: Record, steps: Steps, dec
             f"{table.name}: {steps.line}: values would be lost in {', '.join(bad)}", "Nothing was changed. Correct the declaration in tables.py"
         )
     with run.workspace(f"migrate-{table.name}") as folder:
-        write_parts(frame.select(expressions), folder / "parts")
-        sums = scan_parts(folder / "parts", schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
+        with phase("transform"):
+            write_parts(frame.select(expressions), folder / "parts")
+            sums = scan_parts(folder / "parts", schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
         about: dict[str, Any] = {
             name: getattr(before, name) for name in ("code", "write", "mode", "inputs", "quarantine", "rejects", "freshest", "last_landed")
         } | {

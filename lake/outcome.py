@@ -11,7 +11,8 @@ from lake.record import Ledger, Record
 class Outcome:
     """One table after a step. `changed` says whether a version was committed; `version` is -1 where there is no table yet.
 
-    `notices` say what was different about the columns of the raw files that came in.
+    `notices` say what was different about the columns of the raw files that came in. `mode` is empty where nothing was committed; `rejects` are the
+    rows in the table's quarantine.
     """
 
     table: str
@@ -25,6 +26,8 @@ class Outcome:
     code: str | None
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
+    mode: str = ""
+    rejects: int = 0
 
     @classmethod
     def published(cls, table: str, version: int, record: Record, seconds: float) -> Outcome:
@@ -47,4 +50,5 @@ class Outcome:
     def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
         content = record.content.value if record.content else None
         code, notices = record.code.fingerprint if record.code else None, tuple(notice.line() for notice in record.notices) if changed else ()
-        return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, code, seconds, notices)
+        mode = record.mode if changed else ""
+        return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, code, seconds, notices, mode, record.rejects)

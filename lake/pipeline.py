@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
 from lake.landing import Landed, Progress, land
+from lake.logs import tell
+from lake.meter import Spent, at_work, metered
 from lake.outcome import Outcome
 from lake.plan import Range
 from lake.release import Release, find_release, publish_release, subject_of
@@ -29,6 +32,7 @@ from lake.run import Run
 from lake.settings import Settings
 from lake.source import Source
 from lake.table import Table, path_of
+from lake.telemetry import add_phases, describe, failed, step_span
 
 _FILES = ("sources", "tables", "hops")
 _ROUNDS = 5
@@ -47,13 +51,14 @@ class Step:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step did: outcomes (one a commit), what landed, and a line that says it."""
+    """What a step did: outcomes (one a commit), what landed, what it spent, and a line that says it."""
 
     step: str
     kind: str
     outcomes: tuple[Outcome, ...]
     landed: Landed | None
     seconds: float
+    spent: Spent = field(default_factory=lambda: Spent({}, {}))
 
     @property
     def line(self) -> str:
@@ -67,6 +72,34 @@ class StepResult:
         told = [notice for outcome in self.outcomes for notice in outcome.notices]
         more = [f"and {len(told) - _TOLD} more, see `lake show {self.step}`"] if len(told) > _TOLD else []
         return f"version {last.version}: " + "; ".join([did, *told[:_TOLD], *more])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The step as fields, for logs and traces. Rows are summed over its commits; `seconds` is all of it, `phases` what is known of where they went."""
+        said: dict[str, Any] = {
+            "step": self.step,
+            "kind": self.kind,
+            "seconds": round(self.seconds, 4),
+            "phases": self.spent.seconds,
+            "store": self.spent.store,
+        }
+        if self.landed is not None:
+            landed = self.landed
+            said |= {
+                "new": len(landed.new),
+                "known": landed.known,
+                "duplicates": len(landed.duplicates),
+                "bytes": landed.bytes,
+                "problems": len(landed.problems),
+            }
+        if self.outcomes:
+            last = self.outcomes[-1]
+            ledger: Counter[str] = Counter()
+            for outcome in self.outcomes:
+                ledger.update({entry: count for entry, count in outcome.ledger if count})
+            said |= {"table": last.table, "version": last.version, "changed": last.changed, "mode": last.mode, "reason": last.reason}
+            said |= {"rows": last.rows, "rejects": last.rejects, "ledger": dict(ledger)}
+        return said
 
 
 @dataclass
@@ -179,14 +212,27 @@ class Pipeline:
         for name, result in report.results.items():
             if result.landed is not None and result.landed.problems:
                 report.failures[name] = LakeError("; ".join(result.landed.problems))
+        if not report.failures:
+            self._release(run, report)
         if report.failures:
-            return
+            failed(report.failures)
+            said = "; ".join(f"{name}: {error.message}" for name, error in report.failures.items())
+            tell("run", said, run.info, error=RunFailed(said), skipped=report.skipped)
+        else:
+            tell("run", report.verdict, run.info, release=report.release.number if report.release else None, released=report.released)
+
+    def _release(self, run: Run, report: Report) -> None:
         try:
             run.check_goes_on()
-            outcomes = self._agreeing(run, {result.step: result.outcomes[-1] for result in report.results.values() if result.outcomes})
-            report.release, report.released = publish_release(run.store, run.info, outcomes.values())
+            with at_work("release"):
+                outcomes = self._agreeing(run, {result.step: result.outcomes[-1] for result in report.results.values() if result.outcomes})
+                report.release, report.released = publish_release(run.store, run.info, outcomes.values())
         except LakeError as error:
             report.failures["release"] = error
+            tell("error", str(error), run.info, error=error, step="release")
+            return
+        if report.released and report.release:
+            tell("release", f"release {report.release.number}", run.info, release=report.release.number, tables=len(report.release.tables))
 
     def _agreeing(self, run: Run, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
         """The outcomes brought to agree: each table at the very version that the tables made from it have read.
@@ -217,16 +263,24 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
     started = time.perf_counter()
     landed: Landed | None = None
     outcomes: tuple[Outcome, ...] = ()
-    try:
-        if isinstance(step.work, Hop):
-            outcomes = (execute(run, step.work, full=full, backfill=backfill),)
-        elif step.kind == "land":
-            landed = land(run, step.work, progress)
-        else:
-            outcomes = tuple(ingest(run, step.work))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise translated(error, step.name) from None
-    return StepResult(step.name, step.kind, outcomes, landed, time.perf_counter() - started)
+    with step_span(run.span, run.info, step.name, step.kind) as span, at_work(step.name), metered() as meter:
+        try:
+            if isinstance(step.work, Hop):
+                outcomes = (execute(run, step.work, full=full, backfill=backfill),)
+            elif step.kind == "land":
+                landed = land(run, step.work, progress)
+            else:
+                outcomes = tuple(ingest(run, step.work))
+        except (LakeError, pl.exceptions.PolarsError, OSError) as error:
+            told = error if isinstance(error, LakeError) else translated(error, step.name)
+            tell("error", str(told), run.info, error=told, step=step.name, kind=step.kind, seconds=round(time.perf_counter() - started, 4))
+            raise told from None
+        finally:
+            add_phases(meter.phases)
+        result = StepResult(step.name, step.kind, outcomes, landed, time.perf_counter() - started, meter.spent())
+        describe(span, result.facts)
+    tell("landing" if landed else "step", result.line, run.info, **result.facts)
+    return result
 
 
 def recomputed(name: str, *, full: bool, backfill: Range | None, chosen: frozenset[str]) -> tuple[bool, Range | None]:

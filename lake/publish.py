@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 from lake.datafile import upload_parts
 from lake.delta import DataFile, checkpoint_if_due, creation, table_id
 from lake.log import schema_of_record
+from lake.meter import Spent, phase, telling
 from lake.record import Record
 from lake.run import Run
 from lake.schemas import SchemaVersion, column_metadata, describe, register
@@ -22,7 +24,8 @@ from lake.table import Table
 class Draft:
     """What one commit will do to a table: parts to add (a local folder), files to take out or put back, change rows for the change feed.
 
-    `moves` is False where the same rows only take another form.
+    `moves` is False where the same rows only take another form. `aside` is True for rows beside a table, such as its rejects: what they cost is
+    told by the table's own commit.
     """
 
     table: Table
@@ -35,6 +38,7 @@ class Draft:
     changed: Path | None = None
     renamed: dict[str, str] = field(default_factory=dict)
     moves: bool = True
+    aside: bool = False
 
 
 def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, Any]) -> tuple[int, Record]:
@@ -44,11 +48,12 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
     uploaded files are orphans for maintenance to remove.
     """
     log = run.log(draft.path)
-    version = _schema_version(run, draft, previous)
-    added = [*draft.restored, *(upload_parts(run.store, draft.path, draft.parts) if draft.parts else [])]
+    with phase("write"):
+        version = _schema_version(run, draft, previous)
+        added = [*draft.restored, *(upload_parts(run.store, draft.path, draft.parts) if draft.parts else [])]
+        changes = upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/") if draft.changed is not None else []
     actions = [file.added(moves=draft.moves) for file in added] + [file.removed(moves=draft.moves) for file in draft.removed]
-    if draft.changed is not None:
-        actions += [_change_action(file) for file in upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/")]
+    actions += [_change_action(file) for file in changes]
     if previous is None or previous.schema_fingerprint != version.fingerprint:
         actions = (
             creation(
@@ -58,18 +63,20 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
         )
         about = about | {"schema_document": version.document}
     before = previous
-    record = Record(
-        at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
-        rows=(before.rows if before else 0) + sum(f.rows for f in added) - sum(f.rows for f in draft.removed),
-        bytes=(before.bytes if before else 0) + sum(f.size for f in added) - sum(f.size for f in draft.removed),
-        data_files=(before.data_files if before else 0) + len(added) - len(draft.removed),
-        owner=draft.table.owner, summary=draft.table.summary,
-        fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
-        **about,
-    )  # fmt: skip
-    run.check_goes_on()
-    committed = log.commit(draft.base + 1, actions, record)
-    checkpoint_if_due(run.store, draft.path, committed)
+    with phase("commit"):
+        with contextlib.nullcontext(Spent({}, {})) if draft.aside else telling() as spent:
+            record = Record(
+                at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
+                rows=(before.rows if before else 0) + sum(f.rows for f in added) - sum(f.rows for f in draft.removed),
+                bytes=(before.bytes if before else 0) + sum(f.size for f in added) - sum(f.size for f in draft.removed),
+                data_files=(before.data_files if before else 0) + len(added) - len(draft.removed),
+                owner=draft.table.owner, summary=draft.table.summary,
+                fresh_within_seconds=draft.table.fresh_within.total_seconds() if draft.table.fresh_within else None,
+                seconds=spent.seconds, store=spent.store, **about,
+            )  # fmt: skip
+            run.check_goes_on()
+            committed = log.commit(draft.base + 1, actions, record)
+        checkpoint_if_due(run.store, draft.path, committed)
     return committed, record
 
 

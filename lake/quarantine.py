@@ -151,5 +151,6 @@ def set_aside(run: Run, name: Table, path: str, schema: pl.Schema, parts: Path, 
         "warned": {},
         "checks": [],
     }
-    version, _ = publish(run, Draft(name, path, base, schema, parts=parts, removed=removed, restored=restored), last[1] if last else None, said)
+    draft = Draft(name, path, base, schema, parts=parts, removed=removed, restored=restored, aside=True)
+    version, _ = publish(run, draft, last[1] if last else None, said)
     return version

@@ -20,6 +20,7 @@ from lake.hop import Hop
 from lake.ingest import Retry, retry
 from lake.landing import recall
 from lake.log import schema_of_record
+from lake.meter import phase
 from lake.outcome import Outcome
 from lake.plan import Plan
 from lake.quarantine import open_rejects
@@ -47,8 +48,10 @@ def readmit_rows(run: Run, hop: Hop, *, only: bool = False) -> Outcome:
             return Outcome.nothing(hop.table.name, base, before, "no row is in quarantine")
         if before.code is not None and before.code.fingerprint == hop.fingerprint:
             return Outcome.nothing(hop.table.name, base, before, "the code and the contract are those that rejected the rows")
-        places = open_rejects(run, hop.table, before).select(FILE, ROW).unique().collect(engine="streaming")
-        if why := _all_needed(run, hop, before, places, only=only):
+        with phase("plan"):
+            places = open_rejects(run, hop.table, before).select(FILE, ROW).unique().collect(engine="streaming")
+            why = _all_needed(run, hop, before, places, only=only)
+        if why:
             return execute(run, hop, full=True, why=why)
         try:
             return carry_out(run, _plan(hop, base, before, places, only=only), started)

@@ -208,7 +208,10 @@ class Record(_Frozen):
     owner: str = ""
     summary: str = ""
     fresh_within_seconds: float | None = None
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field({}, description="What the step spent since the table's last commit of its, by phase; the commit itself is not over yet.")
+    store: dict[str, int] = Field(
+        {}, description="What the step asked of the store meanwhile: requests by verb, bytes_read, bytes_written; without scans by Polars."
+    )
 
     def to_json(self) -> str:
         """The record as one JSON line, defaults left out."""

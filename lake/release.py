@@ -54,9 +54,10 @@ class Release(BaseModel):
         return "; ".join(part for part in (restored, *(f"{subject} held" for subject in self.held)) if part)
 
 
-def numbers(store: Store) -> list[int]:
-    """The numbers of all releases, oldest first."""
-    return [int(blob.path.rsplit("/", 1)[-1].removesuffix(".json")) for blob in store.walk(_FOLDER) if blob.path.endswith(".json")]
+def numbers(store: Store, *, after: int = 0) -> list[int]:
+    """The numbers of all releases past number `after`, oldest first."""
+    there = store.walk(_FOLDER, after=_name(after) if after else None)
+    return [int(blob.path.rsplit("/", 1)[-1].removesuffix(".json")) for blob in there if blob.path.endswith(".json")]
 
 
 def read_release(store: Store, number: int) -> Release:

@@ -13,14 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from opentelemetry.trace import Span
+
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import RunFailed
 from lake.locks import AVAILABLE, take
 from lake.log import TableLog
+from lake.logs import start_logs
+from lake.meter import at_work, metered
 from lake.probe import ensure_trusted
 from lake.record import RunInfo
 from lake.settings import Settings
 from lake.store import Store, open_store
+from lake.telemetry import run_span, start_traces
 
 _YOUNG = 60.0  # seconds
 
@@ -40,6 +45,7 @@ class Run:
         self.info = info
         self.judges_moment = judges_moment
         self.pins: dict[str, int] = {}
+        self.span: Span | None = None
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()
@@ -88,11 +94,17 @@ class Run:
 @contextmanager
 def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None) -> Iterator[Run]:
     """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
-    store = open_store(settings)
-    ensure_trusted(store, settings)
+    start_logs(settings.log)
+    start_traces()
     started = dt.datetime.now(dt.UTC)
     info = RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
-    yield Run(settings, store, info)
+    with run_span(info, settings.env) as span, metered():
+        with at_work("start"):
+            store = open_store(settings)
+            ensure_trusted(store, settings)
+        begun = Run(settings, store, info)
+        begun.span = span
+        yield begun
 
 
 def backoff(attempt: int) -> None:

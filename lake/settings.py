@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -59,6 +59,7 @@ class Settings(BaseModel):
     prefect_database: SecretStr | None = Field(None, description="Where Prefect keeps its history: postgresql+asyncpg://…; none means SQLite under `home`.")
     prefect_retention: dt.timedelta = Field(dt.timedelta(days=30), gt=dt.timedelta(hours=1), description="How long Prefect keeps runs that ended.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="The port of a Prefect server of the project's own; another if it is taken.")
+    log: Literal["off", "text", "json"] = Field("off", description="What steps, landings, releases and errors are also told as, a line each on standard error.")
 
     @field_validator("endpoint")
     @classmethod
@@ -97,6 +98,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "prefect_database": ("LAKE_PREFECT_DATABASE",),
     "prefect_retention": ("LAKE_PREFECT_RETENTION",),
     "prefect_port": ("LAKE_PREFECT_PORT",),
+    "log": ("LAKE_LOG",),
 }
 """The environment variables of each setting; the first that is set wins."""
 
@@ -113,3 +115,16 @@ def load_settings(**overrides: Any) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else "?"
         where = f" ({' or '.join(VARIABLES[name])})" if name in VARIABLES else ""
         raise SettingsError(f"setting {name}{where}: {first['msg']}", "The guide lists what each setting may be") from None
+
+
+def traces_exporter() -> str | None:
+    """What the standard OTEL_* variables say sends spans away: `otlp`, `console`, or another name; None where nothing does."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    chosen = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if not chosen:
+        chosen = "otlp" if any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in ("TRACES_", "")) else "none"
+    if chosen == "otlp":
+        spoken = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+        return "otlp" if spoken == "http/protobuf" else f"otlp over {spoken}"
+    return None if chosen == "none" else chosen

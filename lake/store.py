@@ -6,8 +6,10 @@ store that passes the probe here behaves the same there. Paths are relative to t
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from obstore.store import S3Store
 
 from lake.embedded import embedded_options, embedded_service
 from lake.errors import NotFound, StoreError, StoreRefused, StoreUnreachable
+from lake.meter import count
 from lake.service import Service
 from lake.settings import Settings
 
@@ -39,7 +42,11 @@ class Blob:
 
 
 class Store:
-    """Objects under one bucket and prefix. Every method may raise StoreUnreachable, StoreRefused or StoreError."""
+    """Objects under one bucket and prefix. Every method may raise StoreUnreachable, StoreRefused or StoreError.
+
+    `requests` by verb and `bytes` (`bytes_read`, `bytes_written`) count what went through this object, and so does the meter of the step that
+    asked. Scans by Polars and the client's own repeats go past it.
+    """
 
     def __init__(self, bucket: str, prefix: str, options: dict[str, str], *, service: Service | None = None) -> None:
         self.bucket = bucket
@@ -48,6 +55,8 @@ class Store:
         self.embedded = service is not None
         self._service = service
         self.requests: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self._mutex = threading.Lock()
         retry = {"max_retries": 6, "retry_timeout": dt.timedelta(seconds=30)}
         client = {"timeout": "120s", "connect_timeout": "5s", **({"allow_http": True} if options.get("aws_allow_http") else {})}
         config = {key: value for key, value in options.items() if key != "aws_allow_http"}
@@ -66,6 +75,7 @@ class Store:
         """Store `data` at `path`, replacing what was there. Atomic. Meant for small objects: one request."""
         with self._errors("put", path):
             obstore.put(self._bucket, path, data, use_multipart=False)
+            self._moved("bytes_written", len(data))
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Store `data` at `path` unless something is there: True if this call wrote it, False if not. One request.
@@ -73,6 +83,7 @@ class Store:
         After a lost answer the retry of the very same write can come back False: compare what is there.
         """
         with self._errors("put", path):
+            self._moved("bytes_written", len(data))
             try:
                 obstore.put(self._bucket, path, data, mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
@@ -82,17 +93,24 @@ class Store:
     def upload(self, path: str, file: Path) -> None:
         """Store the local `file` at `path`, in parts of 16 MiB when it is larger. Nobody sees a half of it."""
         with self._errors("put", path):
+            size = file.stat().st_size
             obstore.put(self._bucket, path, file, chunk_size=_PART, max_concurrency=4)
+            self._asked("put", -(-size // _PART) + 1 if size > _PART else 0)  # begun, each part, finished
+            self._moved("bytes_written", size)
 
     def get(self, path: str) -> bytes:
         """The whole object. Raises NotFound."""
         with self._errors("get", path):
-            return bytes(obstore.get(self._bucket, path).bytes())
+            data = bytes(obstore.get(self._bucket, path).bytes())
+            self._moved("bytes_read", len(data))
+            return data
 
     def stream(self, path: str) -> Iterator[bytes]:
         """The object in chunks of about a megabyte, so that memory does not grow with it. Raises NotFound."""
         with self._errors("get", path):
-            yield from (bytes(chunk) for chunk in obstore.get(self._bucket, path).stream(min_chunk_size=1 << 20))
+            for chunk in obstore.get(self._bucket, path).stream(min_chunk_size=1 << 20):
+                self._moved("bytes_read", len(chunk))
+                yield bytes(chunk)
 
     def head(self, path: str) -> Blob | None:
         """What is stored at `path`, or None. One request, no content."""
@@ -105,7 +123,8 @@ class Store:
     def walk(self, prefix: str, *, after: str | None = None) -> Iterator[Blob]:
         """Everything under the folder `prefix`, past `after` if given; names of one folder in their order. One request per thousand."""
         with self._errors("list", prefix):
-            for batch in obstore.list(self._bucket, prefix or None, offset=after, chunk_size=1000):
+            for number, batch in enumerate(obstore.list(self._bucket, prefix or None, offset=after, chunk_size=1000)):
+                self._asked("list", 1 if number else 0)
                 yield from (_blob(meta) for meta in batch)
 
     def children(self, prefix: str) -> list[str]:
@@ -125,13 +144,25 @@ class Store:
 
     def close(self, *, wait: bool = False) -> None:
         """Let go of the embedded server, which stops with its last user; with `wait`, after it has. Nothing to do for others."""
+        with contextlib.suppress(ValueError):
+            _open.remove(self)
         if self._service is not None:
             service, self._service = self._service, None
             service.release(wait=wait)
 
+    def _asked(self, verb: str, number: int = 1) -> None:
+        with self._mutex:
+            self.requests[verb] += number
+        count(verb, number)
+
+    def _moved(self, direction: str, size: int) -> None:
+        with self._mutex:
+            self.bytes[direction] += size
+        count(direction, size)
+
     @contextmanager
     def _errors(self, verb: str, path: str) -> Iterator[None]:
-        self.requests[verb] += 1
+        self._asked(verb)
         try:
             yield
         except FileNotFoundError as error:  # what obstore raises for an absent object

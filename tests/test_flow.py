@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from lake.service import Service
 from lake.settings import load_settings
 from tests.conftest import ROOT
 from tests.test_cli import Project, Said, answer, make_project, run_lake
+from tests.test_telemetry import Receiver
 
 pytestmark = pytest.mark.slow
 
@@ -220,6 +222,26 @@ def test_a_server_given_by_the_environment_is_used(shop: Project, api: Api) -> N
     recorded = api.flow_runs("shop")[known:]
     assert [(run["state"]["name"], run["state"]["message"]) for run in recorded] == [("Completed", "release 1")]
     assert {task["name"] for task in api.task_runs(recorded[0], 4)} == {"land shop.orders", "bronze.shop.orders", "silver.shop.orders", "gold.shop.totals"}
+
+
+def test_a_run_in_prefect_is_watched_as_any_other(shop: Project) -> None:
+    """Steps that run as tasks, in threads of Prefect's, are events and spans of their run all the same, and --timings tells Prefect's share."""
+    receiver = Receiver()
+    said = shop.lake("run", "--timings", LAKE_LOG="json", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    receiver.shutdown()
+    receiver.server_close()
+    assert said.code == 0, said.err
+    events = [json.loads(line) for line in said.err.splitlines()]
+    steps = ["land shop.orders", "bronze.shop.orders", "silver.shop.orders", "gold.shop.totals"]
+    assert [event.get("step") for event in events] == [*steps, None, None]
+    assert [event["event"] for event in events[-2:]] == ["release", "run"]
+    assert len({event["run"] for event in events}) == 1
+    assert [span.name for span in receiver.below(receiver.named("shop"))] == steps
+    shares = re.search(r"([\d.]+) s in all: the engine was at work for ([\d.]+) s .* Prefect took ([\d.]+) s", said.out.splitlines()[-1])
+    assert shares is not None
+    wall, engine, prefect = map(float, shares.groups())
+    assert prefect > 1, "its import alone takes longer"
+    assert wall == pytest.approx(engine + prefect, abs=0.02)
 
 
 def test_a_hop_that_raises_fails_the_flow_run(shop: Project, api: Api) -> None:

@@ -137,7 +137,8 @@ def test_a_large_upload_comes_back_whole(store: Store, tmp_path: Path) -> None:
     assert len(chunks) > 10
     assert max(map(len, chunks)) < 8 * MB
     assert b"".join(chunks) == content
-    assert store.requests["put"] == 1
+    assert store.requests["put"] == 1 + 3 + 1, "begun, three parts, finished"
+    assert store.bytes == {"bytes_written": len(content), "bytes_read": 2 * len(content)}
 
 
 @pytest.mark.parametrize("size", [16 * 1024 * 1024 - 1, 16 * 1024 * 1024, 16 * 1024 * 1024 + 1])

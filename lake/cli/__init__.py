@@ -11,12 +11,13 @@ import traceback
 import click
 
 from lake.errors import LakeError, translated
+from lake.logs import tell
 
 _COMMANDS = {
     "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "preview": "lake.cli.preview", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
     "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.schemas",
     "lineage": "lake.cli.listings", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit", "release": "lake.cli.releases",
-    "replay": "lake.cli.proofs", "verify": "lake.cli.proofs", "maintain": "lake.cli.proofs",
+    "replay": "lake.cli.proofs", "verify": "lake.cli.proofs", "maintain": "lake.cli.proofs", "metrics": "lake.cli.metrics",
     "up": "lake.cli.up", "status": "lake.cli.up", "down": "lake.cli.up", "deployments": "lake.cli.deployments", "worker": "lake.cli.serve", "watch": "lake.cli.serve",
 }  # fmt: skip
 
@@ -71,6 +72,7 @@ def run_command(arguments: list[str]) -> int:
         _say("stopped")
         return _STOPPED
     except LakeError as error:
+        tell("command", str(error), error=error)
         _say(str(error))
         return 1
     except click.exceptions.Exit as done:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import click
 from rich.status import Status
 
 from lake.cli.render import console, env_option, json_option, print_json, print_table
+from lake.cli.timings import Shares, print_timings
 from lake.errors import LakeError, RunFailed, UnknownName
 from lake.forecast import forecast
 from lake.landing import land as land_source
+from lake.meter import Span, watching
 from lake.pipeline import Pipeline, StepResult, landed_line, load_pipeline, open_flows, subjects
 from lake.plan import Range
 from lake.run import begin_run
@@ -91,9 +95,10 @@ def plan(flow: str | None, full: bool, start: str | None, end: str | None, env: 
 @click.option("--from", "start", default=None, help="Recompute a range of the tables that declare a time: rows at or after this date or instant …")
 @click.option("--until", "end", default=None, help="… and before this one.")
 @click.option("--no-prefect", is_flag=True, help="Run as plain Python, without a Prefect server.")
+@click.option("--timings", is_flag=True, help="Show where the time went: each step by phase, and how much of the run was not the engine's.")
 @env_option
 @json_option
-def run(flow: str | None, full: bool, start: str | None, end: str | None, no_prefect: bool, env: str | None, as_json: bool) -> None:
+def run(flow: str | None, full: bool, start: str | None, end: str | None, no_prefect: bool, timings: bool, env: str | None, as_json: bool) -> None:
     """Run a flow (or all): land what is new, carry it to gold, release."""
     settings = load_settings(env=env)
     if env:
@@ -104,14 +109,16 @@ def run(flow: str | None, full: bool, start: str | None, end: str | None, no_pre
         teller = Teller(pipeline, quiet=as_json)
         with console(stderr=True).status(f"{pipeline.name}: starting") as status:
             teller.status = status.update
-            said = (
-                run_plain(settings, pipeline, teller, full=full, backfill=backfill)
-                if no_prefect
-                else run_in_prefect(settings, pipeline, teller, full=full, backfill=backfill)
-            )
+            began, mark = time.time_ns(), time.perf_counter_ns()
+            with watching() as seen:
+                said = (run_plain if no_prefect else run_in_prefect)(settings, pipeline, teller, full=full, backfill=backfill)
+            wall = Span(pipeline.name, began, began + time.perf_counter_ns() - mark)
         rows += teller.rows
         if not as_json:
             click.echo(f"{pipeline.name}: {said}")
+            if timings:
+                around = "Python around it" if no_prefect else "Prefect"
+                print_timings(teller.rows, Shares.of(wall, seen, {step.name for step in pipeline.steps}), around)
     if as_json:
         print_json(rows)
 
@@ -134,7 +141,7 @@ class Teller:
     """Says what each step did as it ends, and keeps it as rows."""
 
     def __init__(self, pipeline: Pipeline, *, quiet: bool) -> None:
-        self.rows: list[dict[str, object]] = []
+        self.rows: list[dict[str, Any]] = []
         self.quiet = quiet
         self.status: Callable[[str], None] = _silent
         self._left = [step.name for step in pipeline.steps]
@@ -155,6 +162,7 @@ class Teller:
                 "table": last.table if last else None,
                 "version": last.version if last else None,
                 "changed": any(o.changed for o in outcomes),
+                "seconds": told.spent.seconds | {"total": round(told.seconds, 4)} if isinstance(told, StepResult) else {},
             }
         )
         if step in self._left:

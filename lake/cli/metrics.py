@@ -1,0 +1,32 @@
+"""`lake metrics`: the lake's metrics for Prometheus, served or printed."""
+
+from __future__ import annotations
+
+import click
+from prometheus_client import start_http_server
+
+from lake.cli.render import env_option
+from lake.errors import LakeError
+from lake.logs import start_logs
+from lake.metrics import LakeCollector, exposition, registry_of
+from lake.settings import load_settings
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at; anything but this machine's own opens it to others.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9464, show_default=True, help="The port to listen at; 0 takes a free one.")
+@click.option("--once", is_flag=True, help="Print the metrics and end.")
+@env_option
+def metrics(host: str, port: int, once: bool, env: str | None) -> None:
+    """Serve metrics for Prometheus, all derived from commits: freshness, releases, runs, rows, rejects, seconds, requests. Stop it with Ctrl-C."""
+    settings = load_settings(env=env)
+    start_logs(settings.log)
+    if once:
+        click.echo(exposition(settings), nl=False)
+        return
+    try:
+        server, thread = start_http_server(port, host, registry_of(LakeCollector(settings)))
+    except OSError as error:
+        raise LakeError(f"cannot listen at {host}:{port}: {error.strerror or error}", "Give another --port or --host") from None
+    click.echo(f"Metrics of {settings.env}: http://{host}:{server.server_port}/metrics")
+    thread.join()
