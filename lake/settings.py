@@ -58,6 +58,7 @@ class Settings(BaseModel):
     notify: SecretStr | None = Field(None, description="Where alerts go: an http(s) address, or type/name of a notification block of Prefect.")
     prefect_database: SecretStr | None = Field(None, description="Where Prefect keeps its history: postgresql+asyncpg://…; none means SQLite under `home`.")
     prefect_retention: dt.timedelta = Field(dt.timedelta(days=30), gt=dt.timedelta(hours=1), description="How long Prefect keeps runs that ended.")
+    metrics_port: int = Field(9464, ge=1, le=65535, description="The port of `lake up`'s metrics; another if it is taken.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="The port of a Prefect server of the project's own; another if it is taken.")
     log: Literal["off", "text", "json"] = Field("off", description="What steps, landings, releases and errors are also told as, a line each on standard error.")
 
@@ -98,6 +99,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "prefect_database": ("LAKE_PREFECT_DATABASE",),
     "prefect_retention": ("LAKE_PREFECT_RETENTION",),
     "prefect_port": ("LAKE_PREFECT_PORT",),
+    "metrics_port": ("LAKE_METRICS_PORT",),
     "log": ("LAKE_LOG",),
 }
 """The environment variables of each setting; the first that is set wins."""

@@ -23,11 +23,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def test_every_part_runs_and_says_where(town: Town) -> None:
-    """The store, Prefect, the worker and the watcher run, and those that have an address tell it."""
+    """The store, Prefect, the worker, the watcher and the metrics run, and those that have an address tell it."""
     parts = town.parts
-    assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(("store", "prefect", "worker", "watch"), "running")
+    assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(("store", "prefect", "worker", "watch", "metrics"), "running")
     assert town.ask("health") is True
     assert parts["store"]["url"].startswith("http://127.0.0.1:")
+    assert 'lake_table_rows{env="dev",table="silver.shop.orders"} 3.0' in httpx.get(parts["metrics"]["url"], trust_env=False, timeout=30).text
 
 
 def test_a_second_one_is_refused(town: Town) -> None:
@@ -162,8 +163,7 @@ def test_more_rejects_than_a_table_allows_are_told(town: Town) -> None:
     assert "silver.shop.orders" in alert["subject"]
     assert "40 of 40" in alert["body"] or "40 rows" in alert["body"], alert
     assert "lake rejects silver.shop.orders --stopped" in alert["body"]
-    failed = until(lambda: [one for one in town.alerts if "Failed" in one["subject"]], 60, "so does that the run failed")[0]
-    assert "shop refresh" in failed["subject"]
+    until(lambda: [one for one in town.alerts if "shop refresh Failed" in one["subject"]], 60, "so does that the run failed")
     assert town.orders() == orders
     assert any("a release is published" in one["subject"] for one in town.alerts)
 

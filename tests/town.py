@@ -85,7 +85,8 @@ class Town:
     def start(self, name: str, **parameters: Any) -> str:
         """Have a deployment run now; returns the run's id."""
         told = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
-        return str(self.ask(f"deployments/{self.deployment(name)['id']}/create_flow_run", told)["id"])
+        path = f"deployments/{self.deployment(name)['id']}/create_flow_run"
+        return str(until(lambda: self.ask(path, told), 20, "the run is made")["id"])  # where SQLite is busy, it is asked again
 
     def run(self, run: str) -> Row:
         """A flow run by its id."""
@@ -156,12 +157,17 @@ class Town:
 
 
 def until(what: Callable[[], Any], seconds: float, told: str) -> Any:
-    """What it returns once that is something; trouble with the API on the way is waited out."""
+    """What it returns once that is something. An API that is away or busy is waited out."""
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(httpx.HTTPError):
+        try:
             if found := what():
                 return found
+        except httpx.TransportError:
+            pass
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in (500, 503):
+                raise
         assert time.monotonic() < deadline, f"{told}: not within {seconds:.0f} s"
         time.sleep(0.2)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from prometheus_client import start_http_server
 
 from lake.cli.render import env_option
+from lake.cli.supervised import ready_option, say_ready, until_parent_ends
 from lake.errors import LakeError
 from lake.logs import start_logs
 from lake.metrics import LakeCollector, exposition, registry_of
@@ -17,7 +20,8 @@ from lake.settings import load_settings
 @click.option("--port", type=click.IntRange(0, 65535), default=9464, show_default=True, help="The port to listen at; 0 takes a free one.")
 @click.option("--once", is_flag=True, help="Print the metrics and end.")
 @env_option
-def metrics(host: str, port: int, once: bool, env: str | None) -> None:
+@ready_option
+def metrics(host: str, port: int, once: bool, env: str | None, ready: Path | None) -> None:
     """Serve metrics for Prometheus, all derived from commits: freshness, releases, runs, rows, rejects, seconds, requests. Stop it with Ctrl-C."""
     settings = load_settings(env=env)
     start_logs(settings.log)
@@ -29,4 +33,6 @@ def metrics(host: str, port: int, once: bool, env: str | None) -> None:
     except OSError as error:
         raise LakeError(f"cannot listen at {host}:{port}: {error.strerror or error}", "Give another --port or --host") from None
     click.echo(f"Metrics of {settings.env}: http://{host}:{server.server_port}/metrics")
-    thread.join()
+    say_ready(ready)
+    with until_parent_ends(ready):
+        thread.join()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
 
 from lake.cli.render import env_option
 from lake.cli.runs import QUIET_PREFECT, chosen
+from lake.cli.supervised import ready_option, say_ready, until_parent_ends
 from lake.errors import LakeError, RunFailed
 from lake.pipeline import open_flows
 from lake.prefect_events import post_event
@@ -23,13 +19,12 @@ from lake.run import begin_run
 from lake.settings import Settings, load_settings
 from lake.watch import Watcher
 
-_ready_option = click.option("--ready", type=click.Path(path_type=Path), default=None, hidden=True, help="Written when it works; it then ends with its parent.")
 _LONGEST = 60.0  # seconds between tries while Prefect or the store is away
 
 
 @click.command()
 @env_option
-@_ready_option
+@ready_option
 def worker(env: str | None, ready: Path | None) -> None:
     """Register every deployment and automation with Prefect, and run what is due, until stopped."""
     settings = _settings(env)
@@ -39,23 +34,23 @@ def worker(env: str | None, ready: Path | None) -> None:
     open_flows(settings)
     from lake.orchestration.worker import serve  # imports Prefect, which takes seconds
 
-    with _until_parent_ends(ready):
-        serve(settings, said=click.echo, ready=lambda: _say_ready(ready))
+    with until_parent_ends(ready):
+        serve(settings, said=click.echo, ready=lambda: say_ready(ready))
 
 
 @click.command()
 @click.option("--api", envvar="PREFECT_API_URL", required=True, help="Prefect's API, e.g. http://127.0.0.1:4200/api; else PREFECT_API_URL.")
 @click.option("--once", is_flag=True, help="Look once, say what waits, and end.")
 @env_option
-@_ready_option
+@ready_option
 def watch(api: str, once: bool, env: str | None, ready: Path | None) -> None:
     """Look at every source for files that arrive, and have Prefect refresh what depends on them, until stopped."""
     settings = _settings(env)
     pipelines = chosen(settings, None)
     key = os.environ.get("PREFECT_API_KEY")
-    with _until_parent_ends(ready):
+    with until_parent_ends(ready):
         pause = settings.watch.total_seconds()
-        _say_ready(ready)
+        say_ready(ready)
         while True:
             try:
                 with begin_run(settings, "watch", "watch") as run:
@@ -83,22 +78,3 @@ def _settings(env: str | None) -> Settings:
     if env:
         os.environ["LAKE_ENV"] = env
     return load_settings(env=env)
-
-
-def _say_ready(file: Path | None) -> None:
-    if file is not None:
-        file.touch()
-
-
-@contextlib.contextmanager
-def _until_parent_ends(ready: Path | None) -> Any:
-    """Under `lake up`, end when it ends, however it went: its end of our standard input closes."""
-
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    if ready is not None:
-        threading.Thread(target=wait, daemon=True).start()
-    yield

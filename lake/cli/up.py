@@ -1,4 +1,4 @@
-"""`lake up`: the store, Prefect, a worker and a watcher in one command; `lake status` and `lake down` beside it."""
+"""`lake up`: the store, Prefect, a worker, a watcher and metrics in one command; `lake status` and `lake down` beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lake.errors import LakeError
 from lake.locks import is_taken, take
 from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
 from lake.probe import ensure_trusted
-from lake.service import last_line
+from lake.service import free_ports, is_free, last_line
 from lake.settings import Settings, load_settings
 from lake.store import open_store
 from lake.supervisor import Elsewhere, Part, Process, Server, Supervisor, read_state
@@ -51,7 +51,7 @@ def up(detach: bool, no_open: bool, log: Path | None, env: str | None) -> None:
         supervisor = Supervisor(_parts(settings, folder), folder, lambda line: click.echo(f"lake: {line}", err=True))
         for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sign, lambda *_: supervisor.wake())
-        with console(stderr=True).status("starting the store, Prefect, the worker and the watcher"):
+        with console(stderr=True).status("starting the store, Prefect, the worker, the watcher and metrics"):
             supervisor.start()
         _show(folder)
         if log is None:
@@ -115,7 +115,11 @@ def _parts(settings: Settings, folder: Path) -> list[Part]:
         own = next((str(part.facts()["url"]) for part in parts if isinstance(part, Server) and part.name == "prefect"), "")
         return environment | ({"PREFECT_API_URL": f"{own}/api", "PREFECT_UI_URL": own} if own else {}) | {"PYTHONUNBUFFERED": "1"}
 
-    return [*parts, *(Process(name, [sys.executable, "-m", "lake", name], folder, with_prefect, settings.root) for name in ("worker", "watch"))]
+    port = settings.metrics_port if is_free(settings.metrics_port) else free_ports(1)[0]
+    lake = [sys.executable, "-m", "lake"]
+    parts += [Process(name, [*lake, name], folder, with_prefect, settings.root) for name in ("worker", "watch")]
+    parts.append(Process("metrics", [*lake, "metrics", "--port", str(port)], folder, with_prefect, settings.root, url=f"http://127.0.0.1:{port}/metrics"))
+    return parts
 
 
 def _store_answers(settings: Settings) -> bool:
@@ -146,7 +150,7 @@ def _detached(settings: Settings, folder: Path) -> None:
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + _PATIENCE
-    with console(stderr=True).status("starting the store, Prefect, the worker and the watcher"):
+    with console(stderr=True).status("starting the store, Prefect, the worker, the watcher and metrics"):
         while not _all_run(folder):
             if started.poll() is not None or time.monotonic() > deadline:
                 raise LakeError(f"lake did not come up: {last_line(log).removeprefix('lake: ')}", f"Its log: {log}")

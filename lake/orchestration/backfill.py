@@ -22,6 +22,7 @@ from lake.orchestration.artifacts import Progress, key_of, show_run, show_table
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave
+from lake.orchestration.retries import Tried, persisting
 from lake.pipeline import Pipeline, Report, Step, do_step
 from lake.plan import Range
 from lake.run import Run, begin_run
@@ -48,7 +49,8 @@ def backfill_flow(pipeline: Pipeline, *, owner: str = "", tags: tuple[str, ...] 
         flow_run = current_flow_run()
         with begin_run(load_settings(), pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
             try:
-                return _backfilled(run, pipeline, [step for step in timed if step.name in names], list(months(first, last)), at_once=at_once, again=again)
+                steps = [step for step in timed if step.name in names]
+                return persisting(retries, lambda: _backfilled(run, pipeline, steps, list(months(first, last)), at_once=at_once, again=again))
             except TerminationSignal:
                 leave(run)
                 raise
@@ -64,7 +66,7 @@ def backfill_flow(pipeline: Pipeline, *, owner: str = "", tags: tuple[str, ...] 
     )  # fmt: skip
     flow = LakeFlow(
         backfill, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} backfill {{first:%Y-%m}} to {{last:%Y-%m}}", validate_parameters=True,
-        log_prints=False, retries=retries, retry_delay_seconds=30, timeout_seconds=timeout.total_seconds() if timeout else None,
+        log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "backfill", "", description=told, owner=owner, tags=tags, timeout=timeout, retries=retries)
     return flow
@@ -79,7 +81,7 @@ def months(first: dt.date, last: dt.date) -> Iterator[Range]:
         year, month = then
 
 
-def _backfilled(run: Run, pipeline: Pipeline, steps: list[Step], ranges: list[Range], *, at_once: int, again: bool) -> State[Any]:
+def _backfilled(run: Run, pipeline: Pipeline, steps: list[Step], ranges: list[Range], *, at_once: int, again: bool) -> Tried:
     logger = get_run_logger()
     pipeline.prepare(run)
     turns = {step.name: Lock() for step in steps}  # a table takes one commit after the other; months pass each other between tables
@@ -108,13 +110,13 @@ def _backfilled(run: Run, pipeline: Pipeline, steps: list[Step], ranges: list[Ra
             future.cancel()
         failed = next((error for future in ended.done if (error := future.exception()) is not None), None)
     if isinstance(failed, LakeError):
-        return Failed(message=f"{failed} What is done stays done: run it again to go on")
+        return Failed(message=f"{failed} What is done stays done: run it again to go on"), [failed]
     if failed is not None:
         raise failed
     return _finished(run, pipeline, report, done=len(ranges) * len(steps) - skipped, skipped=skipped)
 
 
-def _finished(run: Run, pipeline: Pipeline, report: Report, *, done: int, skipped: int) -> State[Any]:
+def _finished(run: Run, pipeline: Pipeline, report: Report, *, done: int, skipped: int) -> Tried:
     """Bring what reads the tables to agree with them, and release."""
     for step in pipeline.steps:
         if step.kind != "land":
@@ -128,6 +130,6 @@ def _finished(run: Run, pipeline: Pipeline, report: Report, *, done: int, skippe
     try:
         report.raise_failures()
     except LakeError as error:
-        return Failed(message=str(error))
+        return Failed(message=str(error)), list(report.failures.values())
     rename_run(f"{pipeline.name} backfill · {report.verdict}")
-    return Completed(message=f"{done} months of tables computed, {skipped} were done before; {report.verdict}")
+    return Completed(message=f"{done} months of tables computed, {skipped} were done before; {report.verdict}"), []

@@ -11,13 +11,14 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 
 from lake.deployment import Deployment, Schedule
-from lake.errors import LakeError
+from lake.errors import LakeError, SourceError
 from lake.landing import land
 from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
 from lake.orchestration.artifacts import landing_progress
 from lake.orchestration.events import say_landed
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave
+from lake.orchestration.retries import Tried, persisting
 from lake.pipeline import Pipeline, landed_line
 from lake.run import Run, begin_run
 from lake.settings import load_settings
@@ -35,7 +36,7 @@ def land_flow(
         chosen = [str(getattr(name, "value", name)) for name in sources] or list(pipeline.sources)
         with begin_run(load_settings(), pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
             try:
-                return _landed(run, pipeline, [pipeline.sources[name] for name in chosen])
+                return persisting(retries, lambda: _landed(run, pipeline, [pipeline.sources[name] for name in chosen]))
             except TerminationSignal:
                 leave(run)
                 raise
@@ -44,26 +45,27 @@ def land_flow(
     told = f"{pipeline.description}\n\nCopies what its sources offer as it is, once, with a receipt each."
     described(land, told, sources="Which sources to look at; none chosen: all")
     flow = LakeFlow(
-        land, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} land", validate_parameters=True, log_prints=False, retries=retries,
-        retry_delay_seconds=30, timeout_seconds=timeout.total_seconds() if timeout else None,
+        land, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} land", validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "land", "", description=told, schedule=schedule, owner=owner, tags=tags, timeout=timeout, retries=retries)
     return flow
 
 
-def _landed(run: Run, pipeline: Pipeline, sources: list[Source]) -> State[Any]:
+def _landed(run: Run, pipeline: Pipeline, sources: list[Source]) -> Tried:
     logger = get_run_logger()
-    files, problems = 0, []
+    files = 0
+    problems: list[LakeError] = []
     for source in sources:
         try:
             found = land(run, source, landing_progress(run, source))
         except LakeError as error:
-            problems.append(str(error))
+            problems.append(error)
             logger.error("%s", error)  # noqa: TRY400  # the message says it all
             continue
         files += len(found.new)
-        problems += found.problems
+        problems += [SourceError(problem) for problem in found.problems]
         logger.info("%s: %s", source.name, landed_line(found))
         say_landed(run, pipeline, found, by="land")
     rename_run(f"{pipeline.name} land · {files:,} new file{'s' if files != 1 else ''}")
-    return Failed(message="; ".join(problems)) if problems else Completed(message=f"{files:,} new files")
+    state: State[object] = Failed(message="; ".join(map(str, problems))) if problems else Completed(message=f"{files:,} new files")
+    return state, list(problems)

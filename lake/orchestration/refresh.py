@@ -22,6 +22,7 @@ from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigg
 from lake.orchestration.artifacts import show_plan, show_run
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
+from lake.orchestration.retries import Tried, persisting
 from lake.orchestration.step import RETRY_AFTER, task_of
 from lake.pipeline import Pipeline, Report
 from lake.plan import Range
@@ -51,7 +52,7 @@ def refresh_flow(
     """The flow that brings every table of `pipeline` up to date and releases.
 
     Deployed, it runs by `schedule`, one run at a time: a run that is due while another goes on is cancelled, for what it would have
-    found waits for the next. `step_retries` are tries more of a step whose trouble may pass, `retries` of the whole run.
+    found waits for the next. `step_retries` are tries more of a step whose trouble may pass, `retries` of the whole run where all its trouble may.
     """
     table = choices("Table", [step.name for step in pipeline.steps if step.kind == "hop"])
 
@@ -66,8 +67,12 @@ def refresh_flow(
         with begin_run(load_settings(), pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
             if dry_run:
                 return _foreseen(run, pipeline, full=full, backfill=backfill, chosen=chosen)
-            report = _done(run, pipeline, full=full, backfill=backfill, chosen=chosen, retries=step_retries)
-            return _final_state(run, pipeline, report)
+
+            def once() -> Tried:
+                report = _done(run, pipeline, full=full, backfill=backfill, chosen=chosen, retries=step_retries)
+                return _final_state(run, pipeline, report), list(report.failures.values())
+
+            return persisting(retries, once)
 
     refresh.__annotations__ |= {"mode": Mode, "tables": list[table], "start": dt.date | None, "until": dt.date | None, "dry_run": bool}  # type: ignore[valid-type]
     told = f"{pipeline.description}\n\nLands what is new and carries it to gold; ends with a release."
@@ -81,8 +86,7 @@ def refresh_flow(
         dry_run="Show what a run would do, and do nothing",
     )
     flow = LakeFlow(
-        refresh, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} refresh", validate_parameters=True, log_prints=False, retries=retries, retry_delay_seconds=30,
-        timeout_seconds=timeout.total_seconds() if timeout else None,
+        refresh, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} refresh", validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
         task_runner=ThreadPoolTaskRunner(max_workers=load_settings().threads),  # type: ignore[arg-type]  # its future type is narrower
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "refresh", "", description=told, schedule=schedule, owner=owner, tags=tags, timeout=timeout, retries=retries)

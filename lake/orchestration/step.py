@@ -11,11 +11,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from prefect.tasks import MaterializingTask, Task
 
-from lake.errors import CommitConflict, LakeError, StoreError, StoreRefused, StoreUntrusted
+from lake.errors import LakeError
 from lake.orchestration.api import tell
 from lake.orchestration.artifacts import landing_progress, show_table
 from lake.orchestration.events import say_failed, say_landed, say_rejected
-from lake.pipeline import Pipeline, Report, Step, do_step, recomputed
+from lake.orchestration.retries import worth_retrying
+from lake.pipeline import Pipeline, Report, Step, StepResult, do_step, recomputed
 from lake.plan import Range
 from lake.run import Run
 from lake.source import Source
@@ -49,7 +50,7 @@ def task_of(
             return Failed(message=str(error))
         report.failures.pop(step.name, None)
         report.results[step.name] = result
-        logger.info("%s (%.2f s)", result.line, result.seconds)
+        logger.info("%s (%s)", result.line, _spent(result))
         tell(result)
         if result.landed is not None:
             say_landed(run, pipeline, result.landed, by="refresh")
@@ -78,13 +79,14 @@ def _task(run: Run, step: Step, work: Any, retries: int) -> Task[..., Any]:
     )
 
 
+def _spent(result: StepResult) -> str:
+    """How long a step took, and where most of it went."""
+    told = [f"{phase} {seconds:.2f}" for phase, seconds in sorted(result.spent.seconds.items(), key=lambda item: -item[1])[:3] if seconds >= 0.05]
+    return f"{result.seconds:.2f} s" + (f": {', '.join(told)}" if told else "")
+
+
 def _unseen(*_: Any) -> None:
     """Shows nothing."""
-
-
-def worth_retrying(error: BaseException) -> bool:
-    """Trouble that may pass: a store that does not answer, a lost race. Keys, contracts and code do not mend themselves."""
-    return isinstance(error, StoreError | CommitConflict) and not isinstance(error, StoreRefused | StoreUntrusted)
 
 
 def _is_passing_trouble(state: State[Any]) -> bool:
