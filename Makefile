@@ -8,9 +8,10 @@ demo:  ## land real files and carry them to gold
 
 test:  ## every test that fits in a quarter of an hour
 	@sh scripts/venv.sh dev
+	@sh scripts/browser.sh
 	@.venv/bin/python -m pytest $(ARGS)
 
-check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas
+check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas and deployments
 	@sh scripts/venv.sh dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -21,6 +22,7 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 	.venv/bin/yamllint -s infra .github
 	.venv/bin/python scripts/check_docs.py
 	.venv/bin/python -m lake schema write --check
+	.venv/bin/python -m lake deployments --check
 
 bench:  ## measure against the hand-written floor
 	@sh scripts/venv.sh dev

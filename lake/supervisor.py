@@ -100,7 +100,7 @@ class Elsewhere:
 
 @dataclass
 class Process:
-    """A command of ours as a part, with its output in a log. It says that it is ready by writing the file that `--ready` names."""
+    """A command of ours as a part, with its output in a log. It says that it is ready, and where, by writing the file that `--ready` names."""
 
     name: str
     command: Sequence[str]
@@ -109,7 +109,6 @@ class Process:
     cwd: Path
     patience: float = 120.0
     grace: float = 20.0
-    url: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -152,7 +151,8 @@ class Process:
 
     def facts(self) -> dict[str, Any]:
         """Its pid, its address if it has one, and its log."""
-        return {"pid": self._process.pid if self._process else None, "url": self.url, "log": str(self.log)}
+        told = self.folder / f"{self.name}.ready"
+        return {"pid": self._process.pid if self._process else None, "url": told.read_text("utf-8") if told.exists() else "", "log": str(self.log)}
 
 
 class Supervisor:

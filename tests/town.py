@@ -128,12 +128,14 @@ class Town:
         hidden = self.project.write(f"incoming/.{name}", "\n".join(["order,customer,amount", *lines]) + "\n")
         hidden.rename(hidden.with_name(name))
 
+    def server_pid(self, part: str) -> int:
+        """The process of one of the servers."""
+        state = Path(self.project.variables["LAKE_HOME"]) / part / "state.json"
+        return int(json.loads(state.read_text("utf-8"))["pid"])
+
     def kill(self, part: str) -> None:
         """SIGKILL for a part: the worker, the watcher, or one of the servers."""
-        pid = self.parts[part]["pid"]
-        if not pid:
-            pid = json.loads((Path(self.project.variables["LAKE_HOME"]) / part / "state.json").read_text("utf-8"))["pid"]
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(int(self.parts[part]["pid"] or self.server_pid(part)), signal.SIGKILL)
 
     def kill_run(self) -> None:
         """SIGKILL for the process of the flow run that goes on."""

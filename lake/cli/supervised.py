@@ -18,10 +18,12 @@ ready_option: Callable[..., Any] = click.option(
 )
 
 
-def say_ready(file: Path | None) -> None:
-    """It works."""
+def say_ready(file: Path | None, url: str = "") -> None:
+    """It works, and answers at `url` if it answers at all."""
     if file is not None:
-        file.touch()
+        half = file.with_name(f".{file.name}")
+        half.write_text(url, "utf-8")
+        half.replace(file)
 
 
 @contextlib.contextmanager

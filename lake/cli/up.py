@@ -20,7 +20,7 @@ from lake.errors import LakeError
 from lake.locks import is_taken, take
 from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
 from lake.probe import ensure_trusted
-from lake.service import free_ports, is_free, last_line
+from lake.service import last_line
 from lake.settings import Settings, load_settings
 from lake.store import open_store
 from lake.supervisor import Elsewhere, Part, Process, Server, Supervisor, read_state
@@ -115,11 +115,9 @@ def _parts(settings: Settings, folder: Path) -> list[Part]:
         own = next((str(part.facts()["url"]) for part in parts if isinstance(part, Server) and part.name == "prefect"), "")
         return environment | ({"PREFECT_API_URL": f"{own}/api", "PREFECT_UI_URL": own} if own else {}) | {"PYTHONUNBUFFERED": "1"}
 
-    port = settings.metrics_port if is_free(settings.metrics_port) else free_ports(1)[0]
     lake = [sys.executable, "-m", "lake"]
-    parts += [Process(name, [*lake, name], folder, with_prefect, settings.root) for name in ("worker", "watch")]
-    parts.append(Process("metrics", [*lake, "metrics", "--port", str(port)], folder, with_prefect, settings.root, url=f"http://127.0.0.1:{port}/metrics"))
-    return parts
+    commands = {"worker": ["worker"], "watch": ["watch"], "metrics": ["metrics", "--port", str(settings.metrics_port), "--elsewhere"]}
+    return [*parts, *(Process(name, [*lake, *command], folder, with_prefect, settings.root) for name, command in commands.items())]
 
 
 def _store_answers(settings: Settings) -> bool:

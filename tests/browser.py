@@ -1,0 +1,34 @@
+"""The machine's own Chromium, headless, for tests of pages."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextlib.contextmanager
+def browser_page(width: int = 1440, height: int = 1000) -> Iterator[Page]:
+    """A page in a browser of its own. Skips the test where the machine has no Chromium."""
+    binary = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    if binary is None:
+        pytest.skip("there is no Chromium here: scripts/browser.sh says how to get one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=_FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()

@@ -1,0 +1,133 @@
+"""What a person sees: the flights lake under `lake up`, in a real browser. A run is started from the form, and its artifacts are found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from lake.service import free_ports
+from tests.browser import browser_page
+from tests.test_cli import run_lake
+from tests.town import processes_in, until, until_none
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+_SHOTS = os.environ.get("LAKE_SCREENSHOTS")  # a folder: `scripts/pictures.py` sets it, for the README
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Prefect's page for a flights lake that is up and has its first release."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "user").mkdir()
+    (port,) = free_ports(1)
+    variables = {"HOME": str(folder / "user"), "LAKE_HOME": str(folder / "home"), "LAKE_PREFECT_PORT": str(port), "NO_PROXY": "127.0.0.1"}
+    said = run_lake("up", "--detach", "--no-open", **variables)
+    try:
+        assert said.code == 0, said
+        page = f"http://127.0.0.1:{port}"
+        until(lambda: [run for run in _runs(page) if run["name"] == "nyc refresh · release 1"], 120, "the flights are in a release")
+        yield page
+    finally:
+        run_lake("down", **variables)
+        left = until_none(lambda: processes_in(folder))
+        for process in left:
+            process.kill()
+        assert left == []
+
+
+@pytest.fixture
+def page(up: str) -> Iterator[Page]:
+    """A browser page, and no error in its console."""
+    with browser_page() as opened:
+        opened.goto(f"{up}/v2/dashboard")
+        yield opened
+
+
+def _runs(page: str) -> list[dict[str, Any]]:
+    answered = httpx.post(f"{page}/api/flow_runs/filter", json={"sort": "START_TIME_DESC"}, trust_env=False, timeout=30)
+    found: list[dict[str, Any]] = answered.raise_for_status().json()
+    return [run for run in found if run["state"]["type"] != "SCHEDULED"]
+
+
+def _shoot(page: Page, name: str) -> None:
+    if _SHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(Path(_SHOTS) / f"{name}.png"))
+
+
+def test_a_run_is_started_from_the_form(up: str, page: Page) -> None:
+    """Deployments list all six; the form of nyc/refresh offers tables by name; submitted, the run completes with a release."""
+    page.get_by_role("link", name="Deployments").first.click()
+    for name in ("backfill", "freshness", "land", "refresh", "upkeep", "verify"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    _shoot(page, "deployments")
+    page.get_by_role("link", name="refresh", exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Custom Run").click()
+    expect(page.get_by_text("full computes every row again from raw")).to_be_visible()
+    page.get_by_label("Select Table").click()
+    page.get_by_role("option", name="gold.nyc.daily_delays").click()
+    page.keyboard.press("Escape")
+    page.get_by_label("Select mode").click()
+    page.get_by_role("option", name="full", exact=True).click()
+    _shoot(page, "form")
+    page.get_by_role("button", name="Submit").click()
+    run = until(lambda: [one for one in _runs(up) if one["name"] == "nyc refresh · release 2"], 90, "the run ends with a release")[0]
+    assert run["parameters"] == {"mode": "full", "tables": ["gold.nyc.daily_delays"], "start": None, "until": None, "dry_run": False}
+
+
+def test_a_run_shows_its_tables_as_tasks(up: str, page: Page) -> None:
+    """The page of a run is named for its release; its tasks are the tables, its log has ledgers."""
+    run = next(one for one in _runs(up) if one["name"].startswith("nyc refresh · release"))
+    page.goto(f"{up}/v2/runs/flow-run/{run['id']}")
+    expect(page.get_by_text(run["name"]).first).to_be_visible()
+    expect(page.get_by_text("inserted").first).to_be_visible()
+    _shoot(page, "run")
+
+
+def test_the_artifacts_of_a_table_and_a_run_are_found(up: str, page: Page) -> None:
+    """From the page of all artifacts to a table's card, with its lineage drawn; and the run's hops can be searched."""
+    page.goto(f"{up}/v2/artifacts")
+    page.get_by_role("link", name="dev-gold-nyc-daily-delays").click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    expect(page.get_by_role("heading", name="gold.nyc.daily_delays")).to_be_visible()
+    expect(page.get_by_role("heading", name="Where the rows went")).to_be_visible()
+    drawing = page.locator("svg[id^=mermaid], svg.flowchart").first
+    expect(drawing).to_be_visible()
+    assert "raw/nyc.flights" in (drawing.text_content() or "")
+    page.set_viewport_size({"width": 1440, "height": 1900})
+    _shoot(page, "card")
+    hops = next(row for row in _latest(up) if row["key"] == "dev-nyc-hops")
+    page.goto(f"{up}/v2/artifacts/artifact/{hops['latest_id']}")
+    page.get_by_placeholder("Search").fill("silver.nyc")
+    expect(page.get_by_role("cell", name="silver.nyc.flights")).to_be_visible()
+    expect(page.get_by_role("cell", name="gold.nyc.daily_delays")).to_have_count(0)
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    _shoot(page, "hops")
+    rejects = next(row for row in _latest(up) if row["key"] == "dev-nyc-rejects")
+    page.goto(f"{up}/v2/artifacts/artifact/{rejects['latest_id']}")
+    picture = page.locator("img[src^='data:image/svg+xml']").first
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    _shoot(page, "rejects")
+
+
+def test_automations_tell_what_they_are_for(up: str, page: Page) -> None:
+    """Each automation that lake ships is listed under a name that says what it does."""
+    page.goto(f"{up}/v2/automations")
+    expect(page.get_by_text("lake · nyc: refresh when files land")).to_be_visible()
+    expect(page.get_by_text("lake · runs whose process is gone are marked as crashed")).to_be_visible()
+    _shoot(page, "automations")
+
+
+def _latest(up: str) -> list[dict[str, Any]]:
+    answered = httpx.post(f"{up}/api/artifacts/latest/filter", json={"limit": 200}, trust_env=False, timeout=30)
+    found: list[dict[str, Any]] = json.loads(answered.raise_for_status().text)
+    return found
