@@ -37,21 +37,30 @@ class Unknown(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Use:
-    """What an expression uses of its frame's columns, by kind. `length` are those on which the number of its values depends."""
+    """What an expression uses of its frame's columns, by kind. `length` are those on which the number of its values depends.
+
+    `one` says that it is one value, which is repeated beside others; `seen` that all of it could be looked into.
+    """
 
     kinds: dict[str, str] = field(default_factory=dict)
     length: frozenset[str] = frozenset()
+    one: bool = False
+    seen: bool = True
 
     def by(self, least: str) -> Use:
         """The same columns after another step."""
-        return Use({name: stronger(kind, least) if kind in VALUES else kind for name, kind in self.kinds.items()}, self.length)
+        return Use({name: stronger(kind, least) if kind in VALUES else kind for name, kind in self.kinds.items()}, self.length, self.one)
 
     def only(self, influence: str) -> Use:
         """The same columns as what chooses rows."""
-        return Use(dict.fromkeys(self.kinds, influence), self.length)
+        return Use(dict.fromkeys(self.kinds, influence), self.length, self.one)
 
     def scalar(self) -> Use:
         """One value, whatever the number it was made of."""
+        return Use(self.kinds, one=True)
+
+    def each(self) -> Use:
+        """A value for each row of the frame, whatever it was made of."""
         return Use(self.kinds)
 
     def changing(self) -> Use:
@@ -63,11 +72,13 @@ def together(uses: Iterable[Use]) -> Use:
     """All that several expressions use."""
     kinds: dict[str, str] = {}
     length: frozenset[str] = frozenset()
+    one = True
     for use in uses:
         for name, kind in use.kinds.items():
             kinds[name] = stronger(kind, kinds[name]) if name in kinds else kind
         length |= use.length
-    return Use(kinds, length)
+        one = one and use.one
+    return Use(kinds, length, one)
 
 
 def use_of(nodes: Any, number: int) -> Use:
@@ -76,7 +87,7 @@ def use_of(nodes: Any, number: int) -> Use:
         node = nodes.view_expression(number)
     except Exception as error:  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
         if str(error) == "field":
-            return Use()  # of the struct that the evaluation stands on, which counts already
+            return Use(one=True)  # of the struct that the evaluation stands on, which counts already
         raise Unknown(str(error).split("\n")[0][:80]) from None
     kind = type(node).__name__
     if kind not in _READERS:
@@ -94,7 +105,7 @@ def _column(_: Any, node: Any) -> Use:
 
 
 def _nothing(_: Any, __: Any) -> Use:
-    return Use()
+    return Use(one=True)
 
 
 def _inside(nodes: Any, node: Any) -> Use:
@@ -141,11 +152,11 @@ def _window(nodes: Any, node: Any) -> Use:
     """Over partitions: as many values as rows, unless they are told to explode."""
     ordered = [] if node.order_by is None else [use_of(nodes, node.order_by).only("sort")]
     use = together([use_of(nodes, node.function), _all(nodes, list(node.partition_by)).only("group"), *ordered])
-    return use.changing() if "explode" in str(getattr(node.options, "kind", "")) else use.scalar()
+    return use.changing() if "explode" in str(getattr(node.options, "kind", "")) else use.each()
 
 
 def _rolling(nodes: Any, node: Any) -> Use:
-    return together([use_of(nodes, node.function), use_of(nodes, node.index_column).only("group")]).scalar()
+    return together([use_of(nodes, node.function), use_of(nodes, node.index_column).only("group")]).each()
 
 
 def _fields(nodes: Any, node: Any) -> Use:

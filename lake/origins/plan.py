@@ -92,7 +92,7 @@ class _Walker:
             return use_of(self.nodes, expression.node)
         except Unknown as why:
             self.doubts.append(str(why))
-            return Use(dict.fromkeys(below.columns, "opaque")).changing()
+            return Use(dict.fromkeys(below.columns, "opaque"), frozenset(below.columns), seen=False)
 
     def names(self) -> list[str]:
         """The columns of the node where the traversal stands."""
@@ -157,12 +157,10 @@ def _reduce(walker: _Walker, node: Any) -> Frame:
 
 def _made(walker: _Walker, expressions: Any, below: Frame) -> tuple[dict[str, Kinds], Kinds]:
     """Columns by expressions; and what decides how many values these have."""
-    columns, rows = {}, Kinds()
-    for expression in expressions:
-        use = walker.use(expression, below)
-        columns[expression.output_name] = below.used(use)
-        rows = merged(rows, below.choosing(use.length, "filter"))
-    return columns, rows
+    uses = [(expression.output_name, walker.use(expression, below)) for expression in expressions]
+    repeated = any(use.one for _, use in uses)  # beside values whose number is not known
+    lengths = [use.length for _, use in uses if use.seen or repeated]
+    return {name: below.used(use) for name, use in uses}, merged(*(below.choosing(length, "filter") for length in lengths))
 
 
 def _filter(walker: _Walker, node: Any) -> Frame:
@@ -209,24 +207,22 @@ def _join(walker: _Walker, node: Any) -> Frame:
     rows = merged(left.rows, right.rows, *by)
     if kind in ("Semi", "Anti"):
         return Frame(left.columns, rows)
+    lefts, rights = [one.output_name for one in node.left_on], [one.output_name for one in node.right_on]
     coalesced = bool(node.options[4])
-    of_right = {one.output_name for one in node.right_on} if kind == "Right" and coalesced else set()
-    of_both = dict(zip((one.output_name for one in node.left_on), (one.output_name for one in node.right_on), strict=True)) if kind == "Full" and coalesced else {}
-    return Frame({name: _side(name, left.columns, right.columns, suffix, of_right, of_both) for name in walker.names()}, rows)
+    of_left = {name: kinds for name, kinds in left.columns.items() if not (coalesced and kind == "Right" and name in lefts)}
+    if coalesced and kind == "Full":
+        of_left |= {one: merged(left.columns[one], right.columns.get(other, {})) for one, other in zip(lefts, rights, strict=True) if one in left.columns}
+    return Frame({name: _side(name, of_left, right.columns, suffix) for name in walker.names()}, rows)
 
 
-def _side(name: str, left: dict[str, Kinds], right: dict[str, Kinds], suffix: str, of_right: set[str], of_both: dict[str, str]) -> Kinds:
+def _side(name: str, left: dict[str, Kinds], right: dict[str, Kinds], suffix: str) -> Kinds:
     """Where a column of a join comes from: the left frame has its names, the right one those that are free or have the suffix."""
-    if name in of_both:
-        return merged(left[name], right.get(of_both[name], {}))
-    if name in left and name not in of_right:
-        return left[name]
-    if name in right:
-        return right[name]
     bare = name.removesuffix(suffix)
-    if bare not in right:
+    if name in left:
+        return left[name]
+    if name not in right and bare not in right:
         raise Unknown(f"which side of a join has column {name}")
-    return right[bare]
+    return right[name] if name in right else right[bare]
 
 
 def _union(walker: _Walker, node: Any) -> Frame:

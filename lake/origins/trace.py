@@ -16,7 +16,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from lake.contract import PROVENANCE, RESCUED
-from lake.hop import Hop
+from lake.hop import Hop, Transform
 from lake.origins.engine import chosen_by_engine
 from lake.origins.expressions import Unknown
 from lake.origins.kinds import Column, Kinds, merged
@@ -55,7 +55,8 @@ def trace(hop: Hop, schemas: Mapping[str, pl.Schema], *, engine: bool = True) ->
     """
     key = (hop.name, hop.fingerprint, engine, *((name, *schema.items()) for name, schema in schemas.items()))
     if key not in _traced:
-        found = _trace(hop, schemas)
+        found = derive(hop.function, schemas)
+        found = untraced(hop, schemas, f"hop {hop.function.__qualname__} cannot be traced: {found.why}") if found.how == "nothing" else found
         if engine and found.how != "nothing":
             columns, rows = chosen_by_engine(hop, found.columns, found.schema)
             found = replace(found, columns=columns, rows=merged(found.rows, rows))
@@ -71,18 +72,19 @@ def untraced(hop: Hop, schemas: Mapping[str, pl.Schema], why: str) -> Origins:
     return Origins({name: dict(everything) for name in promised}, dict(everything), schema, "nothing", why)
 
 
-def _trace(hop: Hop, schemas: Mapping[str, pl.Schema]) -> Origins:
+def derive(function: Transform, schemas: Mapping[str, pl.Schema]) -> Origins:
+    """The origins of what a function of frames returns, by its parameters. Where it cannot be traced, `why` says so and nothing is known."""
     asked: set[Column] = set()
     frames = {name: _tracer(name, schema, asked) for name, schema in schemas.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            out = hop.function(**frames).lazy()
+            out = function(**frames).lazy()
             schema = out.collect_schema()
             always: Kinds = {column: "opaque" for column in asked}  # asked for while the plan was made: any column may depend on it
             return _walked(out, schema, always, asked)
     except FAILS as error:
-        return untraced(hop, schemas, f"hop {hop.function.__qualname__} cannot be traced: {type(error).__name__}: {said(error)}")
+        return Origins({}, {}, pl.Schema(), "nothing", f"{type(error).__name__}: {said(error)}")
 
 
 def _walked(out: pl.LazyFrame, schema: pl.Schema, always: Kinds, asked: set[Column]) -> Origins:
