@@ -136,7 +136,11 @@ def q10(customer: F, orders: F, lineitem: F, nation: F) -> F:
 
 def q11(partsupp: F, supplier: F, nation: F) -> F:
     """Important stock."""
-    german = partsupp.join(supplier, left_on="ps_suppkey", right_on="s_suppkey").join(nation, left_on="s_nationkey", right_on="n_nationkey").filter(c("n_name") == "GERMANY")
+    german = (
+        partsupp.join(supplier, left_on="ps_suppkey", right_on="s_suppkey")
+        .join(nation, left_on="s_nationkey", right_on="n_nationkey")
+        .filter(c("n_name") == "GERMANY")
+    )
     least = german.select((c("ps_supplycost") * c("ps_availqty")).sum().alias("tmp") * 0.04)
     return (
         german.group_by("ps_partkey").agg((c("ps_supplycost") * c("ps_availqty")).sum().round(2).alias("value"))
@@ -227,7 +231,11 @@ def q19(lineitem: F, part: F) -> F:
 
 def q20(supplier: F, nation: F, partsupp: F, part: F, lineitem: F) -> F:
     """Parts to be promoted."""
-    shipped = lineitem.filter(c("l_shipdate").is_between(_date(1993), _date(1998), closed="left")).group_by("l_partkey", "l_suppkey").agg((c("l_quantity").sum() * 0.5).alias("sum_quantity"))
+    shipped = (
+        lineitem.filter(c("l_shipdate").is_between(_date(1993), _date(1998), closed="left"))
+        .group_by("l_partkey", "l_suppkey")
+        .agg((c("l_quantity").sum() * 0.5).alias("sum_quantity"))
+    )
     here = supplier.join(nation.filter(c("n_name").is_in(["CANADA", "FRANCE"])), left_on="s_nationkey", right_on="n_nationkey")
     return (
         part.filter(c("p_name").str.starts_with("forest")).select("p_partkey").unique().join(partsupp, left_on="p_partkey", right_on="ps_partkey")
@@ -239,7 +247,9 @@ def q20(supplier: F, nation: F, partsupp: F, part: F, lineitem: F) -> F:
 def q21(supplier: F, lineitem: F, orders: F, nation: F) -> F:
     """Suppliers who kept orders waiting."""
     late = lineitem.filter(c("l_receiptdate") > c("l_commitdate"))
-    several = lineitem.group_by("l_orderkey").agg(c("l_suppkey").n_unique().alias("n_supp_by_order")).filter(c("n_supp_by_order") > 1).join(late, on="l_orderkey")
+    several = (
+        lineitem.group_by("l_orderkey").agg(c("l_suppkey").n_unique().alias("n_supp_by_order")).filter(c("n_supp_by_order") > 1).join(late, on="l_orderkey")
+    )
     return (
         several.group_by("l_orderkey").agg(c("l_suppkey").n_unique().alias("n_late")).join(several, on="l_orderkey").join(supplier, left_on="l_suppkey", right_on="s_suppkey")
         .join(nation, left_on="s_nationkey", right_on="n_nationkey").join(orders, left_on="l_orderkey", right_on="o_orderkey")

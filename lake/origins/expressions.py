@@ -85,7 +85,7 @@ def use_of(nodes: Any, number: int) -> Use:
     """What the expression with this number uses of the frame below. Raises Unknown."""
     try:
         node = nodes.view_expression(number)
-    except Exception as error:  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
+    except Exception as error:  # noqa: BLE001  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
         if str(error) == "field":
             return Use(one=True)  # of the struct that the evaluation stands on, which counts already
         raise Unknown(str(error).split("\n")[0][:80]) from None
@@ -179,4 +179,3 @@ _READERS: dict[str, Callable[[Any, Any], Use]] = {
     "Filter": _filtered, "Sort": _inside, "SortBy": _sorted_by, "Gather": _gathered, "Slice": _sliced, "Explode": _exploded, "Window": _window,
     "Rolling": _rolling, "Function": _function, "StructEval": _fields,
 }  # fmt: skip
-

@@ -6,14 +6,14 @@ expression it cannot look into makes everything below it opaque, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from lake.origins.expressions import Unknown, Use, use_of
-from lake.origins.kinds import Kinds, influence, merged, raised, through
+from lake.origins.kinds import Column, Kinds, influence, merged, raised, through
 
 KNOWN = 16
 """The version of the nodes that this module knows."""
@@ -29,7 +29,7 @@ class Frame:
     @property
     def everything(self) -> Kinds:
         """All that the frame was made of, as what something that cannot be looked into may use."""
-        return {column: "opaque" for column in merged(self.rows, *self.columns.values())}
+        return dict.fromkeys(merged(self.rows, *self.columns.values()), "opaque")
 
     def used(self, use: Use) -> Kinds:
         """What is used of the frame, in terms of what it was made of."""
@@ -50,17 +50,48 @@ class Walk:
 
 def walk(out: pl.LazyFrame) -> Walk:
     """Walk the plan of a frame that stands on tracers. Raises Unknown where this Polars shows plans in another way."""
-    flags = pl.QueryOptFlags.none()
-    flags.comm_subplan_elim = True
-    try:
-        nodes = out._ldf.with_optimizations(flags._pyoptflags).visit()  # noqa: SLF001  # Polars has no public way to look at a plan
-        version = nodes.version()
-    except (AttributeError, TypeError, NotImplementedError) as error:
-        raise Unknown(f"this Polars does not show its plans: {error}") from None
-    if version[0] != KNOWN:
-        raise Unknown(f"this Polars shows its plans in version {version[0]}, and {KNOWN} is known")
+    nodes = _plan(out, "comm_subplan_elim")
+    if nodes.version()[0] != KNOWN:
+        raise Unknown(f"this Polars shows its plans in version {nodes.version()[0]}, and {KNOWN} is known")
     walker = _Walker(nodes)
     return Walk(walker.frame(), walker.doubts)
+
+
+def bounds(out: pl.LazyFrame, names: Iterable[str]) -> dict[str, frozenset[Column]]:
+    """For each column, what Polars would ask of the tracers below if only that column were wanted. Nothing is run. Raises Unknown."""
+    return {name: frozenset(_wanted(_plan(out.select(name), "projection_pushdown"))) for name in names}
+
+
+def _plan(out: pl.LazyFrame, optimisation: str) -> Any:
+    """The resolved plan with one optimisation. Raises Unknown where this Polars has no such thing to show."""
+    flags = pl.QueryOptFlags.none()
+    setattr(flags, optimisation, True)
+    try:
+        return out._ldf.with_optimizations(flags._pyoptflags).visit()  # noqa: SLF001  # Polars has no public way to look at a plan
+    except (AttributeError, TypeError, NotImplementedError) as error:
+        raise Unknown(f"this Polars does not show its plans: {error}") from None
+
+
+def _wanted(nodes: Any) -> Iterator[Column]:
+    """The columns that the scans of a plan keep."""
+    here = nodes.get_node()
+    for number in nodes.get_inputs():
+        nodes.set_node(number)
+        yield from _wanted(nodes)
+    nodes.set_node(here)
+    try:
+        node = nodes.view_current_node()
+    except NotImplementedError:
+        return
+    if type(node).__name__ == "PythonScan" and (parameter := _parameter(node)) is not None:
+        kept = node.options[1]
+        yield from ((parameter, name) for name in (nodes.get_schema() if kept is None else kept))
+
+
+def _parameter(node: Any) -> str | None:
+    """The parameter that a tracer stands for; None for a scan of something else."""
+    found = getattr(getattr(node.options[0], "io_source", None), "parameter", None)
+    return found if isinstance(found, str) else None
 
 
 class _Walker:
@@ -117,8 +148,7 @@ class _Walker:
 
 def _tracer(walker: _Walker, node: Any) -> Frame:
     """A frame that stands for an input; what is asked of it as it is read chooses rows."""
-    source = getattr(node.options[0], "io_source", None)
-    parameter = getattr(source, "parameter", None)
+    parameter = _parameter(node)
     if parameter is None:
         return Frame({name: {} for name in walker.names()})
     columns: dict[str, Kinds] = {name: {(parameter, name): "copied"} for name in walker.names()}

@@ -1,8 +1,7 @@
 """Where the columns of a hop come from: its function is run on tracers, and the plan that comes out is walked.
 
-A tracer is a lazy frame without rows that remembers which columns were asked of it. Where the plan cannot be walked, what Polars asks of
-the tracers for each column is still an upper bound: no column outside it can change the value. What the function asks while it makes
-its plan may decide anything.
+A tracer is a lazy frame without rows. Where the plan cannot be walked, what Polars would ask of the tracers for each column is still an
+upper bound: no column outside it can change the value. A function that looks at rows while it makes its plan may do anything with them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from lake.hop import Hop, Transform
 from lake.origins.engine import chosen_by_engine
 from lake.origins.expressions import Unknown
 from lake.origins.kinds import Column, Kinds, merged
-from lake.origins.plan import walk
+from lake.origins.plan import bounds, walk
 
 FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
 
@@ -72,35 +71,45 @@ def untraced(hop: Hop, schemas: Mapping[str, pl.Schema], why: str) -> Origins:
     return Origins({name: dict(everything) for name in promised}, dict(everything), schema, "nothing", why)
 
 
-def derive(function: Transform, schemas: Mapping[str, pl.Schema]) -> Origins:
-    """The origins of what a function of frames returns, by its parameters. Where it cannot be traced, `why` says so and nothing is known."""
-    asked: set[Column] = set()
-    frames = {name: _tracer(name, schema, asked) for name, schema in schemas.items()}
+def derive(function: Transform, schemas: Mapping[str, pl.Schema], *, walked_plan: bool = True) -> Origins:
+    """The origins of what a function of frames returns, by its parameters. Where it cannot be traced, `why` says so and nothing is known.
+
+    Without `walked_plan` they are what Polars asks for, the upper bound alone.
+    """
+    looked: set[str] = set()
+    frames = {name: _tracer(name, schema, looked) for name, schema in schemas.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             out = function(**frames).lazy()
             schema = out.collect_schema()
-            always: Kinds = {column: "opaque" for column in asked}  # asked for while the plan was made: any column may depend on it
-            return _walked(out, schema, always, asked)
+            found = _walked(out, schema) if walked_plan else _asked(out, schema, "it was asked for")
     except FAILS as error:
         return Origins({}, {}, pl.Schema(), "nothing", f"{type(error).__name__}: {said(error)}")
+    if not looked:
+        return found
+    everything: Kinds = {(name, column): "opaque" for name, schema in schemas.items() for column in schema}
+    return replace(found, rows=merged(found.rows, everything), why=f"it looks at rows of {', '.join(sorted(looked))} while it makes its plan")
 
 
-def _walked(out: pl.LazyFrame, schema: pl.Schema, always: Kinds, asked: set[Column]) -> Origins:
+def _walked(out: pl.LazyFrame, schema: pl.Schema) -> Origins:
     try:
         found = walk(out)
     except Unknown as why:
-        bounds = _bounds(out, schema, asked)
-        columns: dict[str, Kinds] = {name: {column: "opaque" for column in bounds[name]} for name in schema}
-        return Origins(columns, always, schema, "asked", str(why))
+        return _asked(out, schema, str(why))
     frame = found.frame
     if not found.doubts:
-        return Origins({name: frame.columns[name] for name in schema}, merged(frame.rows, always), schema)
-    bounds = _bounds(out, schema, asked)
-    needed = frozenset[Column]().union(*bounds.values())
-    columns = {name: _within(frame.columns[name], bounds[name]) for name in schema}
-    return Origins(columns, merged(_within(frame.rows, needed), always), schema, "asked", "; ".join(dict.fromkeys(found.doubts)))
+        return Origins({name: frame.columns[name] for name in schema}, frame.rows, schema)
+    needed = bounds(out, schema)
+    columns = {name: _within(frame.columns[name], needed[name]) for name in schema}
+    rows = _within(frame.rows, frozenset[Column]().union(*needed.values()))
+    return Origins(columns, rows, schema, "asked", "; ".join(dict.fromkeys(found.doubts)))
+
+
+def _asked(out: pl.LazyFrame, schema: pl.Schema, why: str) -> Origins:
+    """The upper bound: all that Polars asks for, in ways unknown."""
+    needed = bounds(out, schema)
+    return Origins({name: dict.fromkeys(needed[name], "opaque") for name in schema}, {}, schema, "asked", why)
 
 
 def _within(kinds: Kinds, bound: frozenset[Column]) -> Kinds:
@@ -108,27 +117,17 @@ def _within(kinds: Kinds, bound: frozenset[Column]) -> Kinds:
     return {column: kind for column, kind in kinds.items() if column in bound}
 
 
-def _bounds(out: pl.LazyFrame, schema: pl.Schema, asked: set[Column]) -> dict[str, frozenset[Column]]:
-    """What Polars asks of the tracers for each column."""
-    found = {}
-    for name in schema:
-        asked.clear()
-        out.select(name).collect()
-        found[name] = frozenset(asked)
-    return found
+def _tracer(parameter: str, schema: pl.Schema, looked: set[str]) -> pl.LazyFrame:
+    """A frame without rows that stands for an input, and adds it to `looked` if anything looks at its rows.
 
-
-def _tracer(parameter: str, schema: pl.Schema, asked: set[Column]) -> pl.LazyFrame:
-    """A frame without rows that adds to `asked` what is asked of it. Lake's own columns come first: Polars counts rows by the first."""
+    Lake's own columns come first: Polars counts rows by the first.
+    """
     carried = [name for name in (*PROVENANCE, RESCUED) if name in schema]
     columns = {name: schema[name] for name in [*carried, *(name for name in schema if name not in carried)]}
 
     def rows(with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None) -> Iterator[pl.DataFrame]:
-        wanted = list(columns) if with_columns is None else with_columns
-        asked.update((parameter, name) for name in wanted)
-        if predicate is not None:
-            asked.update((parameter, name) for name in predicate.meta.root_names())
-        yield pl.DataFrame(schema={name: columns[name] for name in wanted})
+        looked.add(parameter)
+        yield pl.DataFrame(schema={name: columns[name] for name in (columns if with_columns is None else with_columns)})
 
     rows.parameter = parameter  # type: ignore[attr-defined]  # by which the walk knows it
     return register_io_source(rows, schema=columns)
