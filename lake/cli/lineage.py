@@ -93,7 +93,7 @@ def _export(env: str | None, table: str | None, since: dt.datetime | None) -> No
     catalog = Catalog(open_store(settings))
     if table is not None:
         catalog.last(table)
-    sender = transport(settings)
+    sender = transport()
     sent = 0
     for event in events(catalog, settings, table=table, since=since):
         if sender is None:
