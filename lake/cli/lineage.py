@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections import defaultdict
 
 import click
 from rich.text import Text
@@ -13,7 +12,7 @@ from rich.tree import Tree
 from lake.catalog import Catalog, Row
 from lake.cli.render import console, env_option, json_option, print_json, print_tree
 from lake.descent import column_rows, split
-from lake.edges import VALUES, Direction
+from lake.edges import ROWS, VALUES, Direction
 from lake.lineage import downstream, upstream
 from lake.settings import load_settings
 from lake.store import open_store
@@ -42,7 +41,7 @@ def lineage(name: str | None, down: bool, rows: bool, export: bool, since: dt.da
     catalog = Catalog(open_store(load_settings(env=env)))
     if column is not None:
         direction: Direction = "downstream" if down else "upstream"
-        _show_column(column_rows(catalog, table, column, direction, rows=rows), as_json=as_json)
+        _show_column(column_rows(catalog, table, column, direction, rows=rows), rows=rows, as_json=as_json)
         return
     if down or rows:
         raise click.UsageError("--down and --rows are for a column: layer.subject.table.column")
@@ -55,27 +54,38 @@ def lineage(name: str | None, down: bool, rows: bool, export: bool, since: dt.da
         print_tree(below, "feeds")
 
 
-def _show_column(found: list[Row], *, as_json: bool) -> None:
+def _show_column(found: list[Row], *, rows: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
     tree = Tree(Text("made from" if found[0]["direction"] == "upstream" else "feeds", style="bold"))
     branches = {-1: tree}
-    chosen: dict[tuple[int, str], dict[str, list[str]]] = {}
+    lines: dict[tuple[int, str], tuple[Tree, list[Row]]] = {}
     for row in found:
-        branch = branches[row["depth"] - 1]
-        if row["kind"] is None or row["kind"] in VALUES or row["column"] == "*":
-            branches[row["depth"]] = branch.add(_named(row))
+        above = branches[row["depth"] - 1]
+        if rows or row["kind"] is None or row["kind"] in VALUES or row["column"] == ROWS:
+            branches[row["depth"]] = above.add(_named(row))
             continue
-        at = (id(branch), str(row["of"]))
-        if at not in chosen:  # what only chooses rows, together in one line
-            chosen[at] = defaultdict(list)
-            branches[row["depth"]] = branch.add(Text(""))
-        chosen[at][row["kind"]].append(f"{row['table']}.{row['column']}")
-        branches[row["depth"]].label = Text(
-            f"rows of {str(row['of']).removesuffix('.*')} by " + "; ".join(f"{kind} {', '.join(names)}" for kind, names in chosen[at].items()), style="dim"
-        )
+        at = (id(above), row["of"])  # what only chooses rows and is not followed: together in one line
+        if at not in lines:
+            lines[at] = (above.add(Text()), [])
+        line, chosen = lines[at]
+        chosen.append(row)
+        line.label = _chosen_by(chosen)
     console().print(tree)
+
+
+def _chosen_by(rows: list[Row]) -> Text:
+    """What decides which rows a table has, or which of them count for a column, by kind and table."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        told.setdefault(row["kind"], {}).setdefault(row["table"], []).append(row["column"])
+    by = "; ".join(f"{kind} {_listed(tables)}" for kind, tables in told.items())
+    return Text(f"rows of {str(rows[0]['of']).removesuffix(f'.{ROWS}')} by {by}", style="dim")
+
+
+def _listed(tables: dict[str, list[str]]) -> str:
+    return ", ".join(f"{table}({', '.join(names)})" for table, names in tables.items())
 
 
 def _named(row: Row) -> Text:

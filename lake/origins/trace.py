@@ -52,7 +52,7 @@ def trace(hop: Hop, schemas: Mapping[str, pl.Schema], *, engine: bool = True) ->
 
     With `engine`, what happens to the rows that come out counts too: casts, rules that turn rows away, keys by which one row wins.
     """
-    key = (hop.name, hop.fingerprint, engine, *((name, *schema.items()) for name, schema in schemas.items()))
+    key = (hop.name, hop.table.name, hop.fingerprint, engine, *((name, *schema.items()) for name, schema in schemas.items()))
     if key not in _traced:
         found = derive(hop.function, schemas)
         found = untraced(hop, schemas, f"hop {hop.function.__qualname__} cannot be traced: {found.why}") if found.how == "nothing" else found
