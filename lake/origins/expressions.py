@@ -26,7 +26,7 @@ _AS_ONE = {
 """Functions known to return one value."""
 _OVER_MANY = ("cum_", "RollingFunction", "EwmFunction", "RollingFunctionBy")
 _FAMILIES = {
-    "ArrayFunction", "BinaryFunction", "BitwiseFunction", "BooleanFunction", "CategoricalFunction", "EwmFunction", "ListFunction", "PowFunction",
+    "ArrayFunction", "BinaryFunction", "BitwiseFunction", "BooleanFunction", "EwmFunction", "ListFunction", "PowFunction",
     "RollingFunction", "RollingFunctionBy", "StringFunction", "StructFunction", "TemporalFunction", "TrigonometricFunction",
 }  # fmt: skip
 
@@ -171,7 +171,8 @@ def _function(nodes: Any, node: Any) -> Use:
     if name in _AS_ONE:
         return _all(nodes, list(node.input)).by("aggregated").scalar()
     use = _all(nodes, list(node.input)).by("aggregated" if name.startswith(_OVER_MANY) else "transformed")
-    return use if family in _FAMILIES or name.split(".")[0] in _FAMILIES or name in _AS_LONG else use.changing()
+    as_long = name in _AS_LONG or (not name.endswith(".Explode") and {family, name.split(".")[0]} & _FAMILIES)
+    return use if as_long else use.changing()
 
 
 _READERS: dict[str, Callable[[Any, Any], Use]] = {

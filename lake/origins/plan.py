@@ -232,8 +232,8 @@ def _join(walker: _Walker, node: Any) -> Frame:
     by = [left.used(walker.use(one, left).only("join")) for one in node.left_on] + [right.used(walker.use(one, right).only("join")) for one in node.right_on]
     if kind == "AsOf":
         by += [left.choosing(how[4] or (), "join"), right.choosing(how[5] or (), "join")]
-    elif not isinstance(how, str) and kind != "IEJoin":
-        raise Unknown(f"{kind} joins are not known")
+    elif kind not in ("Inner", "Left", "Right", "Full", "Cross", "Semi", "Anti") or node.predicate is not None:
+        raise Unknown(f"{kind} joins with conditions are not known")
     rows = merged(left.rows, right.rows, *by)
     if kind in ("Semi", "Anti"):
         return Frame(left.columns, rows)
