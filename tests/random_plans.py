@@ -49,7 +49,12 @@ def _condition(frame: pl.LazyFrame, chance: random.Random) -> pl.Expr:
 
 def _grouped(frame: pl.LazyFrame, chance: random.Random) -> pl.LazyFrame:
     key, made = _any(frame, chance), _number(frame, chance)
-    numbers = [made.sum().alias("m1"), _number(frame, chance).max().alias("m2"), pl.len().cast(pl.Int64).alias("m3"), c(_any(frame, chance)).n_unique().alias("m4")]
+    numbers = [
+        made.sum().alias("m1"),
+        _number(frame, chance).max().alias("m2"),
+        pl.len().cast(pl.Int64).alias("m3"),
+        c(_any(frame, chance)).n_unique().alias("m4"),
+    ]
     return frame.group_by(key, maintain_order=True).agg(*(one for one in numbers[: chance.randint(1, 4)] if one.meta.output_name() != key))
 
 

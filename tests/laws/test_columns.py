@@ -20,18 +20,19 @@ from lake.origins.trace import derive
 from lake.table import ordering
 from tests.column_hops import corpus
 from tests.perturb import Case, Verdict, judge_case
+from tests.random_plans import random_case
 from tests.tpch import cases as tpch
 
 _HOPS = [value for value in vars(nyc).values() if isinstance(value, Hop)]
 _SAMPLES = {
-    "flights": (300, pl.col("dest").is_in(["ATL", "LAX", "BQN"]) & (pl.col("hour") == "6") & pl.col("month").is_in(["1", "2"])),
+    "flights": (160, pl.col("dest").is_in(["ATL", "LAX", "BQN"]) & (pl.col("hour") == "6") & pl.col("month").is_in(["1", "2"])),
     "weather": (200, (pl.col("hour").is_in(["6", "11"])) & pl.col("month").is_in(["1", "2"])),
     "planes": (400, pl.col("manufacturer").is_in(["BOEING", "AIRBUS"])),
     "airports": (80, pl.col("faa").is_in(["EWR", "JFK", "LGA", "ATL", "LAX"]) | pl.col("faa").str.starts_with("A")),
     "airlines": (16, pl.lit(True)),
 }
 """Rows of each file, few enough to be perturbed and alike enough to meet: how many, and which."""
-_SHARE_OF_SURPLUS = {"varied hops": 0.25, "TPC-H": 0.25, "flows/nyc": 0.6}
+_SHARE_OF_SURPLUS = {"varied hops": 0.25, "TPC-H": 0.25, "random plans": 0.25, "flows/nyc": 0.25}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,16 @@ def test_no_column_of_a_tpch_query_moves_without_an_edge(case: Case, surplus: di
     verdict = judge_case(case)
     surplus["TPC-H"].append(verdict)
     assert verdict.missing == {}
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 60, 20)], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_no_column_of_a_random_plan_moves_without_an_edge(seeds: range, surplus: dict[str, list[Verdict]]) -> None:
+    """Steps put together by chance, each on what the one before returned."""
+    for case in (random_case(seed) for seed in seeds):
+        if case.run().height:
+            verdict = judge_case(case)
+            surplus["random plans"].append(verdict)
+            assert verdict.missing == {}, case.name
 
 
 @pytest.fixture(scope="module")
