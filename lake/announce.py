@@ -31,20 +31,23 @@ def announce(run: Run, report: Report, *, patience: float = _PATIENCE) -> str | 
 
 def _send(run: Run, report: Report, trouble: list[str]) -> None:
     try:
-        from lake.openlineage import events_of, failure_of, transport  # imports the client, which takes a while
+        from lake.openlineage import events_of_run, failure_of, transport  # imports the client, which takes a while
 
         sender = transport()
         if sender is None:
             return
         catalog = Catalog(run.store)
-        for result in report.results.values():
-            for outcome in (outcome for outcome in result.outcomes if outcome.changed):
-                for event in events_of(catalog, run.settings, outcome.table, outcome.version):
-                    sender.emit(event)
+        for event in events_of_run(catalog, run.settings, run.info, (name for name in [*report.results, *report.failures] if _is_table(name))):
+            sender.emit(event)
         for step, error in report.failures.items():
-            if step.count(".") == 2 and not step.startswith("land "):
+            if _is_table(step):
                 for event in failure_of(run.store, run.settings, run.info, step, str(error)):
                     sender.emit(event)
         sender.close(timeout=-1)
     except Exception as error:  # noqa: BLE001  # whatever the client or the network raises, the run stands
         trouble.append(f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
+
+
+def _is_table(step: str) -> bool:
+    """Whether a step is named after the table it fills: landings and the release are not."""
+    return step.count(".") == 2 and " " not in step

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openlineage.client import event_v2 as ol
@@ -69,6 +69,22 @@ def events_of(catalog: Catalog, settings: Settings, table: str, version: int) ->
     began = record.at - dt.timedelta(seconds=sum(record.seconds.values())) if record.seconds else record.run.started
     yield told.event(ol.RunState.START, began, [ol.InputDataset(given.namespace, given.name) for given in told.inputs()], [told.output(bare=True)])
     yield told.event(ol.RunState.COMPLETE, record.at, told.inputs(), [told.output()])
+
+
+def events_of_run(catalog: Catalog, settings: Settings, info: RunInfo, tables: Iterable[str]) -> Iterator[ol.RunEvent]:
+    """What one run committed to these tables. Reads no further back than the run began."""
+    for name in tables:
+        versions = []
+        until: int | None = None
+        while (last := catalog.log(name).last_record(until=until)) is not None and last[1].at >= info.started:
+            at, record = last
+            if record.run.id == info.id and record.kind in _TOLD:
+                versions.append(at)
+            if at == 0:
+                break
+            until = at - 1
+        for version in reversed(versions):
+            yield from events_of(catalog, settings, name, version)
 
 
 def failure_of(store: Store, settings: Settings, info: RunInfo, table: str, why: str) -> Iterator[ol.RunEvent]:
