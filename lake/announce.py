@@ -37,7 +37,7 @@ def _send(run: Run, report: Report, trouble: list[str]) -> None:
         if sender is None:
             return
         catalog = Catalog(run.store)
-        for event in events_of_run(catalog, run.settings, run.info, (name for name in [*report.results, *report.failures] if _is_table(name))):
+        for event in events_of_run(catalog, run.settings, run.info, filter(_is_table, report.results | report.failures)):
             sender.emit(event)
         for step, error in report.failures.items():
             if _is_table(step):
