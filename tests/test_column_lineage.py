@@ -19,6 +19,7 @@ from lake.descent import column_rows
 from lake.errors import UnknownName
 from lake.hop import changes, hop
 from lake.origins import Origins, remember, trace
+from lake.origins.trace import derive
 from lake.rules import references
 from lake.run import Run
 from lake.table import Table
@@ -150,6 +151,19 @@ def test_a_run_never_fails_over_lineage(run: Run, tmp_path: Path) -> None:
     kept = json.loads(run.store.get(f"system/columns/{code.columns}.json"))
     assert (kept["how"], "no orders at all" in kept["why"]) == ("nothing", True)
     assert [row["kind"] for row in column_rows(Catalog(run.store), totals.name, "amount", "upstream")] == [None, "unknown"]
+
+
+def test_a_hop_that_scans_a_delta_table_by_itself_is_not_walked(tmp_path: Path) -> None:
+    """Looking at such a plan never comes back. Nothing is known of the hop instead, and files read in the hop are no columns of an input."""
+    pl.DataFrame({"customer": ["ann"], "rate": [1]}).write_delta(str(tmp_path / "rates"))
+    pl.DataFrame({"customer": ["ann"], "rate": [1]}).write_parquet(tmp_path / "rates.parquet")
+    schemas = {"orders": pl.Schema({"customer": pl.String(), "amount": pl.Int64()})}
+    delta, parquet = (
+        derive(lambda orders, there=there: orders.join(there, on="customer").select("customer", "amount", "rate"), schemas)
+        for there in (pl.scan_delta(str(tmp_path / "rates")), pl.scan_parquet(tmp_path / "rates.parquet"))
+    )
+    assert (delta.how, "by itself" in str(delta.why)) == ("nothing", True)
+    assert parquet.columns == {"customer": {("orders", "customer"): "copied"}, "amount": {("orders", "amount"): "copied"}, "rate": {}}
 
 
 # ---- what the engine adds

@@ -17,6 +17,7 @@ from lake.origins.kinds import Column, Kinds, influence, merged, raised, through
 
 KNOWN = 16
 """The version of the nodes that this module knows."""
+_OWN_SCAN = "PythonDataset SCAN"  # Polars asks Python for such a table while it holds what Python needs to answer: it would never come back
 
 
 @dataclass
@@ -64,6 +65,8 @@ def bounds(out: pl.LazyFrame, names: Iterable[str]) -> dict[str, frozenset[Colum
 
 def _plan(out: pl.LazyFrame, optimisation: str) -> Any:
     """The resolved plan with one optimisation. Raises Unknown where this Polars has no such thing to show."""
+    if _OWN_SCAN in out.explain(optimized=False):
+        raise Unknown("it scans a Delta or Iceberg table by itself")
     flags = pl.QueryOptFlags.none()
     setattr(flags, optimisation, True)
     try:
