@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from lake.catalog import Catalog, Row
@@ -25,12 +25,14 @@ def raw_name(table: str) -> str:
 def column_rows(catalog: Catalog, table: str, column: str, direction: Direction, *, rows: bool = False, versions: Mapping[str, int] | None = None) -> list[Row]:
     """What a column is made from, or what is made from it, one row for each column reached: direction, depth, table, column, kind, of, hop.
 
-    `versions` pins tables; else the newest count. `rows` follows also what only decides which rows there are. Raises UnknownName.
+    `versions` pins tables; else the newest count. `rows` follows also what only decides which rows there are. Three requests a table
+    of the lake (upstream: a table above), and one for each above or below. Raises UnknownName.
     """
     known = column_names(catalog, table, versions)
     if column not in known:
         raise UnknownName.among(f"column of {table}", column, known)
-    graph = graph_of(catalog, _above(catalog, table, versions) if direction == "upstream" else None, versions)
+    descent = Descent(catalog, versions)
+    graph = descent.graph(descent.above(table) if direction == "upstream" else descent.below(table))
     found = graph.upstream((table, column), rows=rows) if direction == "upstream" else graph.downstream((table, column), rows=rows)
     return [row_of(direction, one) for one in found]
 
@@ -51,29 +53,80 @@ def column_names(catalog: Catalog, table: str, versions: Mapping[str, int] | Non
     return [column["name"] for column in document[2]["columns"]] if document else []
 
 
-def graph_of(catalog: Catalog, names: Iterable[str] | None = None, versions: Mapping[str, int] | None = None) -> Graph:
-    """The graph of the columns of these tables, or of all. A few requests a table."""
-    wanted = list(names if names is not None else (versions or catalog.folders()))
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(lambda name: list(edges_of(catalog, name, versions)), wanted)
-        return Graph(edge for edges in found for edge in edges)
+class Descent:
+    """Which tables are made from which, by the records that made their rows: each read once. `versions` pins tables; else the newest count."""
+
+    def __init__(self, catalog: Catalog, versions: Mapping[str, int] | None = None) -> None:
+        self._catalog = catalog
+        self._versions = versions or {}
+        self._makers: dict[str, Record | None] = {}
+
+    def maker(self, table: str) -> Record | None:
+        """The record of the last commit that computed rows of the table: what only arranged files anew is passed over."""
+        if table not in self._makers:
+            self._makers[table] = self._found(table)
+        return self._makers[table]
+
+    def inputs(self, table: str) -> list[str]:
+        """The tables that were read to make it."""
+        record = self.maker(table)
+        return [given.table for given in record.inputs if given.table != LANDINGS] if record else []
+
+    def above(self, table: str) -> list[str]:
+        """The table and all that it is made from."""
+        return _reached(table, self.inputs)
+
+    def below(self, table: str) -> list[str]:
+        """The table and all that is made from it."""
+        every = list(self._versions or self._catalog.folders())
+        with ThreadPoolExecutor(_READERS) as pool:
+            inputs = list(pool.map(self.inputs, every))
+        readers: dict[str, list[str]] = {}
+        for name, read in zip(every, inputs, strict=True):
+            for one in read:
+                readers.setdefault(one, []).append(name)
+        return _reached(table, lambda name: readers.get(name, []))
+
+    def graph(self, tables: Iterable[str]) -> Graph:
+        """The graph of the columns of these tables and of what they are made from directly."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            return Graph(edge for edges in pool.map(lambda name: list(self.edges(name)), sorted(tables)) for edge in edges)
+
+    def edges(self, table: str) -> Iterator[Edge]:
+        """The edges into the columns of one table and into its rows. Where nothing is known of columns, one from the rows of each table read."""
+        record = self.maker(table)
+        if record is None or record.code is None:
+            return
+        hop = record.code.hop.rsplit(":", 1)[-1]
+        if any(given.table == LANDINGS for given in record.inputs):
+            yield from _from_raw(self._catalog, table, record)
+            return
+        document = recall(self._catalog.store, record.code.columns)
+        known = document is not None and document.how != "nothing"
+        for given in self.inputs(table):
+            yield Edge((given, ROWS), (table, ROWS), AS_ROWS if known else UNKNOWN, hop)
+        if document is not None and known:
+            yield from edges_in(document, hop)
+
+    def _found(self, table: str) -> Record | None:
+        until = self._versions.get(table)
+        while (last := self._catalog.log(table).last_record(until=until)) is not None:
+            at, record = last
+            if record.kind not in ("maintenance", "migration") or at == 0:
+                return record
+            until = at - 1
+        return None
 
 
-def edges_of(catalog: Catalog, table: str, versions: Mapping[str, int] | None = None) -> Iterator[Edge]:
-    """The edges into the columns of one table and into its rows. Where nothing is known of columns, one from the rows of each table read."""
-    record = maker_of(catalog, table, versions)
-    if record is None or record.code is None:
-        return
-    hop = record.code.hop.rsplit(":", 1)[-1]
-    if any(given.table == LANDINGS for given in record.inputs):
-        yield from _from_raw(catalog, table, record)
-        return
-    document = recall(catalog.store, record.code.columns)
-    between = UNKNOWN if document is None or document.how == "nothing" else AS_ROWS
-    for given in record.inputs:
-        yield Edge((given.table, ROWS), (table, ROWS), between, hop)
-    if document is not None and document.how != "nothing":
-        yield from edges_in(document, hop)
+def _reached(table: str, towards: Callable[[str], list[str]]) -> list[str]:
+    found: dict[str, None] = {}
+    waiting = [table]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            waiting += towards(name)
+    return list(found)
 
 
 def edges_in(document: Document, hop: str) -> Iterator[Edge]:
@@ -85,17 +138,6 @@ def edges_in(document: Document, hop: str) -> Iterator[Edge]:
         yield Edge(source, (document.table, ROWS), kind, hop)
 
 
-def maker_of(catalog: Catalog, table: str, versions: Mapping[str, int] | None = None) -> Record | None:
-    """The record of the last commit that computed rows of the table: what only arranged files anew is passed over."""
-    until = (versions or {}).get(table)
-    while (last := catalog.log(table).last_record(until=until)) is not None:
-        at, record = last
-        if record.kind not in ("maintenance", "migration") or at == 0:
-            return record
-        until = at - 1
-    return None
-
-
 def _from_raw(catalog: Catalog, table: str, record: Record) -> Iterator[Edge]:
     """Bronze: each column is that of the raw files, by the name it has there."""
     document = schema_of_record(catalog.store, catalog.log(table), record)
@@ -104,20 +146,6 @@ def _from_raw(catalog: Catalog, table: str, record: Record) -> Iterator[Edge]:
         if name not in PROVENANCE and name != RESCUED:
             header = column.get("metadata", {}).get("header", name)
             yield Edge((raw_name(table), header), (table, name), "transformed" if name in record.conversions else "copied", "ingest")
-
-
-def _above(catalog: Catalog, table: str, versions: Mapping[str, int] | None) -> list[str]:
-    """The table and all that it is made from, by what the records read."""
-    found: dict[str, None] = {}
-    waiting = [table]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found[name] = None
-        record = maker_of(catalog, name, versions)
-        waiting += [given.table for given in record.inputs if given.table != LANDINGS] if record else []
-    return list(found)
 
 
 def split(name: str) -> tuple[str, str | None]:

@@ -31,7 +31,7 @@ from openlineage.client.serde import Serde
 from openlineage.client.transport import Transport
 
 from lake.catalog import Catalog
-from lake.descent import edges_of, raw_name
+from lake.descent import Descent, raw_name
 from lake.edges import AS_ROWS, ROWS, UNKNOWN, Edge
 from lake.log import schema_of_record
 from lake.receipts import LANDINGS
@@ -175,7 +175,7 @@ class _Told:
         """Column lineage; None where only the tables are known."""
         columns: dict[str, list[Any]] = {}
         rows = []
-        for edge in edges_of(self.catalog, self.table, {self.table: self.version}):
+        for edge in Descent(self.catalog, {self.table: self.version}).edges(self.table):
             if edge.kind == UNKNOWN:
                 return None
             if edge.kind == AS_ROWS:

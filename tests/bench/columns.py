@@ -68,7 +68,7 @@ def from_store() -> None:
     names = [f"silver.s{number % 20}.t{number}" for number in range(_TABLES)]
     about: dict[str, Any] = {"rows": 0, "bytes": 0, "data_files": 0, "ledger": Ledger(), "schema_version": 1, "schema_fingerprint": "bench"}
     columns = [{"name": f"c{column}"} for column in range(_COLUMNS)]
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         store = open_store(load_settings(home=Path(home), root=Path(home)))
         for number, name in enumerate(names):
             below = (number // wide - 1) * wide
