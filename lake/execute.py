@@ -141,9 +141,14 @@ def _said(run: Run, plan: Plan, staged: Staged) -> dict[str, Any]:
 def _code(run: Run, plan: Plan) -> Code:
     """The code that runs now, with where the columns come from that it makes of the columns it read."""
     hop = plan.hop
-    schemas = {name: run.snapshot(path_of(plan.inputs[name].table), plan.inputs[name].end).schema for name in hop.inputs}
-    columns = remember(run.store, hop, schemas)
+    columns = remember(run.store, hop, {name: _schema(run, plan, name) for name in hop.inputs})
     return code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform, columns=columns)
+
+
+def _schema(run: Run, plan: Plan, name: str) -> pl.Schema:
+    if name in plan.feeds:  # a table whose changes are read may not be opened at all
+        return plan.feeds[name].schema
+    return run.snapshot(path_of(plan.inputs[name].table), plan.inputs[name].end).schema
 
 
 def _about(run: Run, plan: Plan, staged: Staged, settled: Settled) -> dict[str, Any]:

@@ -6,6 +6,7 @@ upper bound: no column outside it can change the value. A function that looks at
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from lake.origins.kinds import Column, Kinds, merged
 from lake.origins.plan import bounds, walk
 
 FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
+
+_one_at_a_time = threading.Lock()  # steps run in threads, and what warnings are shown is known to the whole process
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def derive(function: Transform, schemas: Mapping[str, pl.Schema], *, walked_plan
     looked: set[str] = set()
     frames = {name: _tracer(name, schema, looked) for name, schema in schemas.items()}
     try:
-        with warnings.catch_warnings():
+        with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             out = function(**frames).lazy()
             schema = out.collect_schema()
