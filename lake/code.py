@@ -32,10 +32,12 @@ def fingerprint(function: Callable[..., Any], *extra: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_of(hop: str, mark: str, root: Path, *, transform: str | None = None) -> Code:
+def code_of(hop: str, mark: str, root: Path, *, transform: str | None = None, columns: str | None = None) -> Code:
     """The record's account of the code that runs now."""
     commit, modified = _checkout(root)
-    return Code(hop=hop, fingerprint=mark, transform=transform, commit=commit, modified=modified, lake=metadata.version("lake"), polars=pl.__version__)
+    return Code(
+        hop=hop, fingerprint=mark, transform=transform, columns=columns, commit=commit, modified=modified, lake=metadata.version("lake"), polars=pl.__version__
+    )
 
 
 def _walk(thing: Any, package: str, parts: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
-"""Which columns feed which: for each hop, the input columns that each output column needs, found by running the hop on tracers.
+"""Which columns feed which, by the code as it is now: for each hop, the input columns that each output column needs.
 
-A tracer is a lazy frame without rows that remembers which columns were asked of it. What Polars asks for is what the plan cannot do
-without, so the answer is an upper bound: no column outside it can change the value. What decides which rows there are beyond the
-function (the key a merge goes by, the rules that set rows aside) is not counted; columns that rules refer to in other tables are.
+The answer is that of `lake.origins` for the hop's function alone, of whatever kind: no column outside it can change the value. What
+decides which rows there are beyond the function (the key a merge goes by, the rules that set rows aside) is not counted; columns that
+rules refer to in other tables are.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
-from lake.contract import PROVENANCE, RESCUED, judge
+from lake.contract import PROVENANCE, judge
 from lake.dtypes import gate
 from lake.hop import VALIDITY, Hop
+from lake.origins import trace
+from lake.origins.kinds import Column
+from lake.origins.trace import FAILS, said
 from lake.pipeline import Pipeline
 from lake.table import Table
 
 Schemas = Mapping[str, pl.Schema]
-Column = tuple[str, str]
-_FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
 
 
 @dataclass(frozen=True)
@@ -109,59 +109,26 @@ def _known(schemas: dict[str, pl.Schema | None]) -> dict[str, pl.Schema]:
     return {name: schema for name, schema in schemas.items() if schema is not None}
 
 
-_traced: dict[tuple[object, ...], Needs] = {}
-
-
 def _needs(hop: Hop, now: dict[str, pl.Schema], former: dict[str, pl.Schema]) -> Needs:
-    """Traced once for the same code and columns, with all columns there are; where the code cannot take old and new side by side, one by one."""
-    key = (hop.name, hop.fingerprint, *((name, *now[name].items(), "was", *former[name].items()) for name in hop.inputs))
-    if key not in _traced:
-        both = {name: pl.Schema({**former[name], **now[name]}) for name in hop.inputs}
-        found = _trace(hop, both)
-        if found.untraced and now != former:
-            tried = [needs for needs in (_trace(hop, now), _trace(hop, former)) if not needs.untraced]
-            merged = {name: frozenset[Column]().union(*(needs.columns[name] for needs in tried)) for name in found.columns}
-            found = Needs(merged) if tried else found
-        _traced[key] = found
-    return _traced[key]
+    """Traced with all columns there are; where the code cannot take old and new side by side, one by one."""
+    found = _trace(hop, {name: pl.Schema({**former[name], **now[name]}) for name in hop.inputs})
+    if found.untraced and now != former:
+        tried = [needs for needs in (_trace(hop, now), _trace(hop, former)) if not needs.untraced]
+        merged = {name: frozenset[Column]().union(*(needs.columns[name] for needs in tried)) for name in found.columns}
+        found = Needs(merged) if tried else found
+    return found
 
 
 def _trace(hop: Hop, schemas: dict[str, pl.Schema]) -> Needs:
-    """Run the function on tracers and collect its output column by column."""
-    asked: set[Column] = set()
-    frames = {name: _tracer(name, schema, asked) for name, schema in schemas.items()}
+    """What the promised columns derive from or are chosen by, as the plan of the hop's function says."""
+    origins = trace(hop, schemas, engine=False)
+    if origins.how == "nothing":
+        return _everything(hop, schemas, origins.why or "")
     promised = hop.table.contract.column_names() if hop.table.contract else []
-    columns: dict[str, frozenset[Column]] = {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            out = hop.function(**frames).lazy()
-            given = out.collect_schema().names()
-            always = frozenset(asked)  # asked for while the plan was made: any column may depend on it
-            for name in (name for name in promised if name in given):
-                asked.clear()
-                out.select(name).collect()
-                columns[name] = always | asked
-    except _FAILS as error:
-        return _everything(hop, schemas, f"hop {hop.function.__qualname__} cannot be traced: {type(error).__name__}: {_said(error)}")
+    columns = {name: frozenset(origins.of(name)) for name in promised if name in origins.columns}
     worked_out = frozenset[Column]().union(*columns.values()) if hop.write == "scd2" else _all(schemas)
     columns |= {name: worked_out if name in VALIDITY else _all(schemas) for name in promised if name not in columns}
     return Needs({name: columns[name] | _referred(hop, name) for name in promised})
-
-
-def _tracer(parameter: str, schema: pl.Schema, asked: set[Column]) -> pl.LazyFrame:
-    """A frame without rows that adds to `asked` what is asked of it. Lake's own columns come first: Polars counts rows by the first."""
-    carried = [name for name in (*PROVENANCE, RESCUED) if name in schema]
-    columns = {name: schema[name] for name in [*carried, *(name for name in schema if name not in carried)]}
-
-    def rows(with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None) -> Iterator[pl.DataFrame]:
-        wanted = list(columns) if with_columns is None else with_columns
-        asked.update((parameter, name) for name in wanted)
-        if predicate is not None:
-            asked.update((parameter, name) for name in predicate.meta.root_names())
-        yield pl.DataFrame(schema={name: columns[name] for name in wanted})
-
-    return register_io_source(rows, schema=columns)
 
 
 def _everything(hop: Hop, schemas: Mapping[str, pl.Schema], why: str) -> Needs:
@@ -191,11 +158,6 @@ def _refusal(hop: Hop, schemas: dict[str, pl.Schema]) -> str | None:
                 out.collect_schema()
             else:
                 judge(contract, out.drop(hop.deletes) if hop.deletes else out, who=f"hop {hop.function.__qualname__}").good.collect_schema()
-    except _FAILS as error:
-        return _said(error) or type(error).__name__
+    except FAILS as error:
+        return said(error) or type(error).__name__
     return None
-
-
-def _said(error: BaseException) -> str:
-    """The error in one line, without the plan that Polars adds."""
-    return " ".join(str(error).partition("Resolved plan until failure")[0].split())[:200]

@@ -19,13 +19,14 @@ from typing import Any
 
 import polars as pl
 
-from lake.columns import Column, Columns, declared_columns
+from lake.columns import Columns, declared_columns
 from lake.contract import PROVENANCE, RESCUED
 from lake.delta import schema_of
 from lake.errors import NotFound
 from lake.hop import Hop
 from lake.log import TableLog, schema_of_record
 from lake.migrate import Steps, due
+from lake.origins.kinds import Column
 from lake.pipeline import Pipeline
 from lake.release import Release, find_release, release_meant
 from lake.schemas import Change, classify, compare, expected

@@ -97,6 +97,11 @@ def rule_names(contract: type[Contract]) -> list[str]:
     return [name for name in contract._validation_rules(with_cast=False) if name != "primary_key"]  # noqa: SLF001
 
 
+def rule_expressions(contract: type[Contract]) -> dict[str, pl.Expr]:
+    """What is asked of each row, by rule, key uniqueness excepted: true where a row keeps it."""
+    return {name: rule.expr for name, rule in contract._validation_rules(with_cast=False).items() if name != "primary_key"}  # noqa: SLF001
+
+
 def document(contract: type[Contract]) -> dict[str, Any]:
     """The contract as plain data, in a stable order: for schema versions, pages and fingerprints."""
     rules = contract._validation_rules(with_cast=False)  # noqa: SLF001  # dataframely 3 has no public listing of rules

@@ -17,11 +17,12 @@ from lake.datafile import scan_parts, write_parts
 from lake.errors import CommitConflict, ContractBroken, LedgerOpen, RejectLimitExceeded
 from lake.hop import Hop
 from lake.meter import phase
+from lake.origins import remember
 from lake.outcome import Outcome
 from lake.plan import Plan, Range, make_plan
 from lake.publish import Draft, publish
 from lake.quarantine import BARE, of_keys, open_rejects, quarantine, set_aside, stamped
-from lake.record import Check, Ledger
+from lake.record import Check, Code, Ledger
 from lake.refusal import keep_stopped, refuse_checks, refuse_in_range, refuse_rows, stopped_batch
 from lake.run import Run, backoff
 from lake.settle import Settled, settle
@@ -130,11 +131,24 @@ def _check_places(plan: Plan, staged: Staged) -> None:
 def _said(run: Run, plan: Plan, staged: Staged) -> dict[str, Any]:
     """What can be said of a batch before it is settled."""
     hop = plan.hop
-    code = plan.before.code if plan.within and plan.before else code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform)
+    code = plan.before.code if plan.within and plan.before else _code(run, plan)
     return {
         "kind": "hop", "table": hop.table.name, "batch": plan.batch, "code": code, "within": plan.within, "write": hop.write, "mode": plan.mode,
         "reason": plan.reason, "inputs": list(plan.inputs.values()), "rules": staged.rules, "warned": staged.warned, "conversions": staged.conversions,
     }  # fmt: skip
+
+
+def _code(run: Run, plan: Plan) -> Code:
+    """The code that runs now, with where the columns come from that it makes of the columns it read."""
+    hop = plan.hop
+    columns = remember(run.store, hop, {name: _schema(run, plan, name) for name in hop.inputs})
+    return code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform, columns=columns)
+
+
+def _schema(run: Run, plan: Plan, name: str) -> pl.Schema:
+    if name in plan.feeds:  # a table whose changes are read may not be opened at all
+        return plan.feeds[name].schema
+    return run.snapshot(path_of(plan.inputs[name].table), plan.inputs[name].end).schema
 
 
 def _about(run: Run, plan: Plan, staged: Staged, settled: Settled) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import polars as pl
 
 from lake.catalog import Catalog, Row
 from lake.delta import Snapshot
+from lake.descent import column_rows
+from lake.edges import DIRECTIONS
 from lake.errors import UnknownName
 from lake.lineage import downstream, upstream
 from lake.log import key_of_record
@@ -21,6 +23,8 @@ from lake.settings import Settings, load_settings
 from lake.store import Store, open_store
 from lake.table import Upcast
 from lake.upcast import upcast
+
+_COLUMN_ROWS = {"direction": pl.String, "depth": pl.Int64, "table": pl.String, "column": pl.String, "kind": pl.String, "of": pl.String, "hop": pl.String}
 
 
 def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: Any) -> Lake:  # noqa: A001  # lake.open() is the name people type
@@ -62,7 +66,8 @@ class Lake:
             return TableHandle(self._catalog, name, self._catalog.last(name)[0], self._settings)
         if name not in self.release.tables:
             raise UnknownName.among("table", name, self.release.tables)
-        return TableHandle(self._catalog, name, self.release.tables[name].version, self._settings)
+        pins = {table: pin.version for table, pin in self.release.tables.items()}
+        return TableHandle(self._catalog, name, pins[name], self._settings, pins)
 
     def tables(self) -> pl.DataFrame:
         """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary."""
@@ -94,9 +99,10 @@ class Lake:
 class TableHandle:
     """One table at one version."""
 
-    def __init__(self, catalog: Catalog, name: str, version: int, settings: Settings | None = None) -> None:
+    def __init__(self, catalog: Catalog, name: str, version: int, settings: Settings | None = None, pins: Mapping[str, int] | None = None) -> None:
         self._catalog = catalog
         self._settings = settings
+        self._pins = pins
         self.name = name
         self.version = version
 
@@ -133,8 +139,15 @@ class TableHandle:
         """One row a schema version, newest first: schema_version, since_version, at, class, changes, columns."""
         return _frame([row for row in self._catalog.schema_versions(self.name) if row["since_version"] <= self.version])
 
-    def lineage(self) -> pl.DataFrame:
-        """Upstream at the versions read, then downstream: direction, depth, name, kind, version, detail, of."""
+    def lineage(self, column: str | None = None) -> pl.DataFrame:
+        """Upstream at the versions read, then downstream: direction, depth, name, kind, version, detail, of.
+
+        Of a `column`: what it is made from, down to the columns of raw files, then what is made from it, one row for each column
+        reached: direction, depth, table, column, kind, of, hop. Raises UnknownName for a column that the table does not have.
+        """
+        if column is not None:
+            above, below = (column_rows(self._catalog, self.name, column, to, versions=self._pins) for to in DIRECTIONS)
+            return pl.DataFrame([*above, *below[1:]], schema=_COLUMN_ROWS)
         up = upstream(self._catalog, self.name, self.version).rows("upstream")
         down = downstream(self._catalog, self.name).rows("downstream")
         return _frame([*up, *(row for row in down if row["depth"])])

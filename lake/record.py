@@ -133,12 +133,14 @@ class RunInfo(_Frozen):
 class Code(_Frozen):
     """Which code did it: a fingerprint of the hop with all it uses, the commit checked out, and whether files differed from it.
 
-    `transform` is the fingerprint of what the hop does before its rows are judged.
+    `transform` is the fingerprint of what the hop does before its rows are judged; `columns` names what is known of where its columns come
+    from (`system/columns/<columns>.json`).
     """
 
     hop: str
     fingerprint: str
     transform: str | None = None
+    columns: str | None = None
     commit: str | None = None
     modified: bool | None = None
     lake: str = ""

@@ -105,6 +105,14 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 """The environment variables of each setting; the first that is set wins."""
 
 
+def lineage_is_wanted() -> bool:
+    """Whether OpenLineage is configured, in the ways of its client: by its environment variables or an openlineage.yml, and not disabled."""
+    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return False
+    told = any(name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG") or name.startswith("OPENLINEAGE__TRANSPORT") for name, value in os.environ.items() if value)
+    return told or any((folder / "openlineage.yml").is_file() for folder in (Path.cwd(), Path.home() / ".openlineage"))
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings in force here: overrides, then the environment, then [tool.lake]. Raises SettingsError naming what is wrong."""
     overrides = {key: value for key, value in overrides.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Commands that answer from the commits: ls, show, history, lineage, rejects."""
+"""Commands that answer from the commits: ls, show, history, rejects."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import click
 import polars as pl
 
 from lake.catalog import Catalog, check_columns, inputs_line
-from lake.cli.render import ago, console, env_option, json_option, print_json, print_table, print_tree, size
+from lake.cli.render import ago, console, env_option, json_option, print_json, print_table, size
 from lake.errors import UnknownName
-from lake.lineage import downstream, upstream
 from lake.settings import load_settings
 from lake.store import open_store
 
@@ -103,22 +102,6 @@ def history(table: str, env: str | None, as_json: bool) -> None:
         "broken": "rules broken",
     }
     print_table(shown, columns, empty="No commit of lake's is in this table's log.")
-
-
-@click.command()
-@click.argument("table")
-@env_option
-@json_option
-def lineage(table: str, env: str | None, as_json: bool) -> None:
-    """Draw where a table's rows come from, at the versions read, down to raw files; and what is made from it."""
-    catalog = _catalog(env)
-    up, down = upstream(catalog, table), downstream(catalog, table)
-    if as_json:
-        print_json([*({"table": table} | row for row in up.rows("upstream")), *({"table": table} | row for row in down.rows("downstream") if row["depth"])])
-        return
-    print_tree(up, "made from")
-    if down.children:
-        print_tree(down, "feeds")
 
 
 @click.command()

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.status import Status
 
+from lake.announce import announce
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.cli.timings import Shares, print_timings
 from lake.errors import LakeError, RunFailed, UnknownName
@@ -178,6 +179,8 @@ def run_plain(settings: Settings, pipeline: Pipeline, teller: Teller, *, full: b
     """Run the pipeline in this process without Prefect. Returns what to say at the end; raises RunFailed."""
     with begin_run(settings, pipeline.name, "cli") as current:
         report = pipeline.run(current, full=full, backfill=backfill, told=teller)
+        if unsent := announce(current, report):
+            click.echo(f"lake: {unsent}", err=True)
     report.raise_failures()
     return report.verdict
 

@@ -9,10 +9,10 @@ import click
 from lake.catalog import Catalog, Row
 from lake.cli.render import env_option, json_option, print_json, print_table
 from lake.cli.runs import chosen
-from lake.columns import Column
 from lake.compatibility import Check, Finding, check_schemas
 from lake.declared import stale_files, write_files
 from lake.errors import RunFailed
+from lake.origins.kinds import Column
 from lake.settings import load_settings
 from lake.store import open_store
 

@@ -14,6 +14,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from lake.announce import announce
 from lake.backfill import is_done
 from lake.deployment import Deployment
 from lake.errors import LakeError
@@ -122,6 +123,8 @@ def _finished(run: Run, pipeline: Pipeline, report: Report, *, done: int, skippe
         if step.kind != "land":
             report.results[step.name] = do_step(run, step)
     pipeline.finish(run, report)
+    if unsent := announce(run, report):
+        get_run_logger().warning("%s", unsent)
     for result in report.results.values():
         if any(outcome.changed for outcome in result.outcomes):
             show_table(run, result.step, result.outcomes[-1].version)

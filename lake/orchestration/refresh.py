@@ -15,6 +15,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from lake.announce import announce
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError
 from lake.forecast import arrivals, forecast
@@ -108,6 +109,8 @@ def _done(run: Run, pipeline: Pipeline, *, full: bool, backfill: Range | None, c
         raise
     report.skipped = [name for name in futures if name not in report.results and name not in report.failures]
     pipeline.finish(run, report)
+    if unsent := announce(run, report):
+        get_run_logger().warning("%s", unsent)
     return report
 
 
