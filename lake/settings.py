@@ -55,6 +55,8 @@ class Settings(BaseModel):
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
     runs: int = Field(2, ge=1, le=64, description="Runs that a worker has going at once.")
     watch: dt.timedelta = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0), description="How often sources are listed for files that arrived.")
+    watch_port: int | None = Field(None, ge=1, le=65535, description="Where a bucket's notifications are posted: anything that comes has sources looked at.")
+    watch_queue: str | None = Field(None, description="The SQS queue that a bucket's notifications go to.")
     notify: SecretStr | None = Field(None, description="Where alerts go: an http(s) address, or type/name of a notification block of Prefect.")
     prefect_database: SecretStr | None = Field(None, description="Where Prefect keeps its history: postgresql+asyncpg://…; none means SQLite under `home`.")
     prefect_retention: dt.timedelta = Field(dt.timedelta(days=30), gt=dt.timedelta(hours=1), description="How long Prefect keeps runs that ended.")
@@ -95,6 +97,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "threads": ("LAKE_THREADS",),
     "runs": ("LAKE_RUNS",),
     "watch": ("LAKE_WATCH",),
+    "watch_port": ("LAKE_WATCH_PORT",),
+    "watch_queue": ("LAKE_WATCH_QUEUE",),
     "notify": ("LAKE_NOTIFY",),
     "prefect_database": ("LAKE_PREFECT_DATABASE",),
     "prefect_retention": ("LAKE_PREFECT_RETENTION",),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from lake.service import free_ports
 from tests.browser import browser_page
 from tests.test_cli import run_lake
-from tests.town import processes_in, until, until_none
+from tests.town import ENDED, processes_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 _SHOTS = os.environ.get("LAKE_SCREENSHOTS")  # a folder: `scripts/pictures.py` sets it, for the README
@@ -125,6 +127,49 @@ def test_automations_tell_what_they_are_for(up: str, page: Page) -> None:
     expect(page.get_by_text("lake · nyc: refresh when files land")).to_be_visible()
     expect(page.get_by_text("lake · runs whose process is gone are marked as crashed")).to_be_visible()
     _shoot(page, "automations")
+
+
+def _start(up: str, name: str, **parameters: Any) -> str:
+    deployment = httpx.get(f"{up}/api/deployments/name/{name}", trust_env=False, timeout=30).raise_for_status().json()["id"]
+    told = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
+    made = httpx.post(f"{up}/api/deployments/{deployment}/create_flow_run", json=told, trust_env=False, timeout=30)
+    return str(made.raise_for_status().json()["id"])
+
+
+def _ended(up: str, run: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = httpx.get(f"{up}/api/flow_runs/{run}", trust_env=False, timeout=30).raise_for_status().json()
+        return found if found["state"]["type"] in ENDED else None
+
+    found: dict[str, Any] = until(look, 120, "the run ends")
+    return found
+
+
+def test_a_backfill_that_was_killed_is_resumed_by_running_it_again(up: str) -> None:
+    """Six months of two tables: killed in the middle, the next run does what is left, skips what is done, and shows how far it came. Rows are what they were."""
+    contents = {row["key"]: _content(row["data"]) for row in _latest(up) if row["key"].startswith("dev-gold-nyc-daily")}
+    months = {"first": "2013-01-15", "last": "2013-06-01", "at_once": 2}
+    run = _start(up, "nyc/backfill", **months)
+    until(lambda: [row for row in _latest(up) if row["key"] == "dev-nyc-backfill" and float(row["data"]) >= 25], 90, "a quarter is done")
+    (process,) = [one for one in psutil.process_iter(["cmdline", "environ"]) if (one.info["environ"] or {}).get("PREFECT__FLOW_RUN_ID") == run]
+    process.kill()
+    assert _ended(up, run)["state"]["type"] == "CRASHED"
+    again = _ended(up, _start(up, "nyc/backfill", **months))
+    assert again["state"]["type"] == "COMPLETED", again["state"]["message"]
+    done, before = (int(number) for number in re.findall(r"(\d+) (?:months|were)", again["state"]["message"]))
+    assert done + before == 12
+    assert before >= 3
+    (shown,) = [row for row in _latest(up) if row["key"] == "dev-nyc-backfill"]
+    assert float(shown["data"]) == 100
+    assert "12 of 12" in shown["description"]
+    assert {row["key"]: _content(row["data"]) for row in _latest(up) if row["key"] in contents} == contents
+
+
+def _content(card: str) -> str:
+    """The content hash that a card tells."""
+    found = re.search(r"\| Content \| `([^`]+)`", card)
+    assert found is not None
+    return found[1]
 
 
 def _latest(up: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from lake.cli.render import env_option
 from lake.cli.runs import QUIET_PREFECT, chosen
 from lake.cli.supervised import ready_option, say_ready, until_parent_ends
 from lake.errors import LakeError, RunFailed
+from lake.notifications import Bell, follow, listen
 from lake.pipeline import open_flows
 from lake.prefect_events import post_event
 from lake.run import begin_run
@@ -41,13 +42,19 @@ def worker(env: str | None, ready: Path | None) -> None:
 @click.command()
 @click.option("--api", envvar="PREFECT_API_URL", required=True, help="Prefect's API, e.g. http://127.0.0.1:4200/api; else PREFECT_API_URL.")
 @click.option("--once", is_flag=True, help="Look once, say what waits, and end.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address at which LAKE_WATCH_PORT is listened at.")
 @env_option
 @ready_option
-def watch(api: str, once: bool, env: str | None, ready: Path | None) -> None:
+def watch(api: str, once: bool, host: str, env: str | None, ready: Path | None) -> None:
     """Look at every source for files that arrive, and have Prefect refresh what depends on them, until stopped."""
     settings = _settings(env)
     pipelines = chosen(settings, None)
     key = os.environ.get("PREFECT_API_KEY")
+    bell = Bell()
+    if settings.watch_port and not once:
+        listen(bell, settings.watch_port, host)
+    if settings.watch_queue and not once:
+        follow(bell, settings.watch_queue, settings)
     with until_parent_ends(ready):
         pause = settings.watch.total_seconds()
         say_ready(ready)
@@ -61,7 +68,7 @@ def watch(api: str, once: bool, env: str | None, ready: Path | None) -> None:
                         if once:
                             click.echo("\n".join(f"{subject}: {count:,} waiting" for subject, count in found.items()))
                             return
-                        time.sleep(pause)
+                        bell.wait(pause)
             except (LakeError, httpx.HTTPError) as error:
                 if once:
                     raise _away(error) from None
