@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",
@@ -19,6 +19,8 @@ _FLAGS = [
     "--disable-sync",
 ]
 
+_PATIENCE = 30_000  # milliseconds, on a busy machine
+
 
 @contextlib.contextmanager
 def browser_page(width: int = 1440, height: int = 1000) -> Iterator[Page]:
@@ -29,6 +31,7 @@ def browser_page(width: int = 1440, height: int = 1000) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=_FLAGS)
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(_PATIENCE)
+        expect.set_options(timeout=_PATIENCE)
         yield page
         browser.close()

@@ -145,7 +145,7 @@ portions.FILES_A_COMMIT = int(size)
 with begin_run(load_settings(home=home, root=root, env=env), "test", "test") as run:
     print("ready", flush=True)
     sys.stdin.readline()
-    outcome = landing.land(run, Source(Table("bronze.test.files"), at), lambda name: print("landing", name, flush=True))
+    outcome = landing.land(run, Source(Table("bronze.test.files"), at), lambda name, done, total: print("landing", name, flush=True))
     print(json.dumps([outcome.new, outcome.known, outcome.duplicates]), flush=True)
 """
 

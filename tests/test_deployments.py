@@ -107,7 +107,7 @@ def test_every_event_that_lake_sends_has_an_automation() -> None:
     files = made["lake · nyc: refresh when files land"]
     assert files["actions"][0]["schedule_after"] == files["trigger"]["within"] == 10.0
     alerts = [one for one in made.values() if one["actions"][0]["type"] == "send-notification"]
-    assert len(alerts) == len(made) - 2
+    assert len(alerts) == len(made) - 3
     assert all(one["actions"][0]["body"] for one in alerts)
 
 

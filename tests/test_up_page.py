@@ -87,7 +87,7 @@ def test_a_run_is_started_from_the_form(up: str, page: Page) -> None:
 
 def test_a_run_shows_its_tables_as_tasks(up: str, page: Page) -> None:
     """The page of a run is named for its release; its tasks are the tables, its log has ledgers."""
-    run = next(one for one in _runs(up) if one["name"].startswith("nyc refresh · release"))
+    run = next(one for one in _runs(up) if one["name"] == "nyc refresh · release 1")
     page.goto(f"{up}/v2/runs/flow-run/{run['id']}")
     expect(page.get_by_text(run["name"]).first).to_be_visible()
     expect(page.get_by_text("inserted").first).to_be_visible()

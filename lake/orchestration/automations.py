@@ -31,6 +31,8 @@ _SILENT = dt.timedelta(seconds=90)
 """After how long without a heartbeat a run's process is taken for gone: three heartbeats."""
 _AGAIN = dt.timedelta(hours=6)
 """How long nothing more is said of the same trouble."""
+_MEND = dt.timedelta(minutes=10)
+"""How long a crash after another starts no run."""
 _BLOCK = "lake-notify"
 _GONE = "Its process stopped reporting. Nothing half-done is visible; the next run goes on from what is committed"
 
@@ -42,7 +44,7 @@ def automations(settings: Settings, pipelines: list[Pipeline], deployments: dict
         refresh = deployments.get(f"{pipeline.name}/refresh")
         if refresh is None:
             continue
-        found.append(_on_files(settings, pipeline, refresh))
+        found += [_on_files(settings, pipeline, refresh), _on_crash(pipeline, refresh)]
         found += [_on_release(settings, pipeline, other, refresh) for other in sorted(_feeding(pipeline))]
     return found + [_alert(settings, *alert, notify) for alert in _ALERTS] + [_crashed(notify)]
 
@@ -104,6 +106,22 @@ def _on_files(settings: Settings, pipeline: Pipeline, refresh: UUID) -> Automati
         name=f"{PREFIX}{pipeline.name}: refresh when files land",
         description="Files that arrive within ten seconds make one run; it looks for itself at what is there. The schedule finds what an event missed.",
         trigger=_trigger({events.FILES_WAITING, events.FILES_LANDED}, _of(settings, pipeline.name) | {"lake.by": ["land", "watch"]}, _GATHER),
+        actions=[_run(refresh)],
+    )
+
+
+def _on_crash(pipeline: Pipeline, refresh: UUID) -> AutomationCore:
+    return AutomationCore(
+        name=f"{PREFIX}{pipeline.name}: refresh again after a crash",
+        description="What a killed run left undone is done at once, and not at the next schedule; once in ten minutes, should it be the work that kills it.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification({"prefect.resource.role": ["deployment"], "prefect.resource.id": [f"prefect.deployment.{refresh}"]}),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=_MEND,
+        ),
         actions=[_run(refresh)],
     )
 

@@ -46,11 +46,11 @@ def task_of(
             if worth_retrying(error):
                 raise
             say_failed(run, pipeline, step.name, error)
-            logger.error("%s", error)  # noqa: TRY400  # the message says it all; a traceback would bury it
+            logger.error("%s", error if str(error).startswith(step.name) else f"{step.name}: {error}")  # noqa: TRY400  # the message says it all; a traceback would bury it
             return Failed(message=str(error))
         report.failures.pop(step.name, None)
         report.results[step.name] = result
-        logger.info("%s (%s)", result.line, _spent(result))
+        logger.info("%s: %s (%s)", step.name, result.line, _spent(result))
         tell(result)
         if result.landed is not None:
             say_landed(run, pipeline, result.landed, by="refresh")
