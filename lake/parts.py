@@ -17,8 +17,7 @@ class Described:
     """One part.
 
     `command` is how it starts on a server; options that say where to listen may follow. `needs` are parts that must answer before it
-    is of use: it waits for them itself, in whatever order they come. `signals` says whether it tells a parent that it is ready, as
-    `lake up` asks of what it runs. There is one of each in an environment.
+    is of use: it waits for them itself, in whatever order they come. There is one of each in an environment.
     """
 
     name: str

@@ -89,7 +89,9 @@ def _units() -> list[Placed]:
     found = []
     for file in sorted(SYSTEMD.glob("lake-*.service")):
         told = unit(file)
-        environment = dict(pair.split("=", 1) for line in (*values(common, "Service", "Environment"), *values(told, "Service", "Environment")) for pair in shlex.split(line))
+        environment = dict(
+            pair.split("=", 1) for line in (*values(common, "Service", "Environment"), *values(told, "Service", "Environment")) for pair in shlex.split(line)
+        )
         hidden: dict[str, str] = {}
         for name in values(told, "Service", "EnvironmentFile"):
             plain = SYSTEMD / "etc" / Path(name).name
@@ -101,7 +103,10 @@ def _units() -> list[Placed]:
 
 
 def _deployed() -> list[Placed]:
-    maps = {made["name"]: {name: value for file in made["envs"] for name, value in variables(KUBERNETES / file).items()} for made in kustomization()["configMapGenerator"]}
+    maps = {
+        made["name"]: {name: value for file in made["envs"] for name, value in variables(KUBERNETES / file).items()}
+        for made in kustomization()["configMapGenerator"]
+    }
     secrets = {name: document["stringData"] for name, document in of_kind("Secret").items()}
     found = []
     for name, document in of_kind("Deployment").items():

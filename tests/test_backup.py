@@ -48,7 +48,10 @@ class Shop:
     def deliver(self) -> Release:
         """Another file, brought to gold: new orders, one corrected, one rejected."""
         first = 5 * self.files
-        rows = [(first + n, f"c{n}", f"{first}.50", "2024-01-01") for n in range(4)] + [(max(0, first - 1), "c9", "9.99", ""), (10_000 + first, "test", "1", "")]
+        rows = [(first + n, f"c{n}", f"{first}.50", "2024-01-01") for n in range(4)] + [
+            (max(0, first - 1), "c9", "9.99", ""),
+            (10_000 + first, "test", "1", ""),
+        ]
         write_orders(self.folder, f"orders-{self.files:03}.csv", rows)
         self.files += 1
         with begin_run(self.run.settings, "shop", "test") as another:  # a run of its own, as a worker's would be
@@ -89,7 +92,10 @@ def contents(settings: Settings, release: int | str = "latest") -> dict[str, lis
     """Every table of a release by `lake.open()`, read whole."""
     with lake.open(**{name: getattr(settings, name) for name in settings.model_fields_set}, release=release) as opened:
         assert opened.release is not None
-        return {name: opened[name].scan().collect().sort("_file" if name != totals.name else "customer", maintain_order=False).rows() for name in opened.release.tables}
+        return {
+            name: opened[name].scan().collect().sort("_file" if name != totals.name else "customer", maintain_order=False).rows()
+            for name in opened.release.tables
+        }
 
 
 def runs_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, at: tuple[int, ...]) -> list[Release]:

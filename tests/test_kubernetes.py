@@ -40,8 +40,8 @@ def test_a_manifest_fits_the_schema(document: dict[str, Any], version: str) -> N
 def test_the_schema_would_find_a_slip() -> None:
     """A field with a slip in its name is found."""
     deployment = yaml.safe_load((KUBERNETES / "worker.yaml").read_text("utf-8"))
-    deployment["spec"]["template"]["spec"]["containers"][0]["envFromm"] = []
-    with pytest.raises(kubernetes_validate.ValidationError, match="envFromm"):
+    deployment["spec"]["template"]["spec"]["containers"][0]["envFrom_"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="envFrom_"):
         kubernetes_validate.validate(deployment, VERSIONS[0], strict=True)
 
 
@@ -54,7 +54,7 @@ def test_every_file_is_in_the_kustomization() -> None:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_kustomize_builds_it() -> None:
-    """kubectl builds it, everything in the namespace and with the image's tag, each part with its map of settings, and the result fits the schemas."""
+    """Built by kubectl, everything is in the namespace and with the image's tag, each part has its map of settings, and all of it fits the schemas."""
     told = subprocess.run(["kubectl", "kustomize", str(KUBERNETES)], capture_output=True, text=True, timeout=60, check=True)
     built = list(yaml.safe_load_all(told.stdout))
     for document in built:
@@ -117,7 +117,9 @@ def test_what_no_rule_names_is_closed() -> None:
 
 def test_the_claim_is_the_home_of_the_worker() -> None:
     """The claimed volume is where the worker's LAKE_HOME is, and no other pod asks for it."""
-    claims = {name: volume["persistentVolumeClaim"]["claimName"] for name in DEPLOYMENTS for volume in pod_of(name)["volumes"] if "persistentVolumeClaim" in volume}
+    claims = {
+        name: volume["persistentVolumeClaim"]["claimName"] for name in DEPLOYMENTS for volume in pod_of(name)["volumes"] if "persistentVolumeClaim" in volume
+    }
     assert claims == {"worker": "worker-home"}
     assert set(of_kind("PersistentVolumeClaim")) == {"worker-home"}
     mounts = {mount["name"]: mount["mountPath"] for mount in container_of("worker")["volumeMounts"]}

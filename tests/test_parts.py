@@ -69,7 +69,10 @@ def test_a_place_gives_the_described_environment(one: Placed) -> None:
     described = part_called(one.part).environment(load_settings())
     assert {name: one.environment.get(name) for name in described} == described
     if one.part == "prefect":
-        tuned = {name for name in one.environment if name.startswith(("PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_A", "DO_NOT"))} - {"PREFECT_SERVER_API_HOST", "PREFECT_SERVER_API_PORT"}
+        tuned = {name for name in one.environment if name.startswith(("PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_A", "DO_NOT"))} - {
+            "PREFECT_SERVER_API_HOST",
+            "PREFECT_SERVER_API_PORT",
+        }
         assert {name: one.environment[name] for name in tuned} == server_environment(load_settings())
 
 

@@ -52,10 +52,10 @@ def test_systemd_takes_the_units(installed: Path) -> None:
 def test_the_check_would_find_a_slip(installed: Path) -> None:
     """A key that does not exist, and a program that is not there, are found."""
     file = installed / "lake-worker.service"
-    file.write_text(file.read_text("utf-8").replace("TimeoutStopSec", "TimeoutStoppSec").replace("bin/lake", "bin/lakee"), "utf-8")
+    file.write_text(file.read_text("utf-8").replace("TimeoutStopSec", "TimeoutStop_Sec").replace("bin/lake", "bin/lake2"), "utf-8")
     _, told = analyze(installed, "verify", "--man=no", str(file))
-    assert "TimeoutStoppSec" in told
-    assert "lakee" in told
+    assert "TimeoutStop_Sec" in told
+    assert "lake2" in told
 
 
 @needs_systemd

@@ -79,9 +79,7 @@ class _Rows:
     def tables(self) -> Iterable[tuple[str, str, Iterator[Values]]]:
         """Each table with the columns that are filled, and its rows."""
         state = "id,created,updated,type,timestamp,name,message,{}"
-        ran = (
-            "id,created,updated,name,state_type,state_name,state_id,state_timestamp,run_count,expected_start_time,start_time,end_time,total_run_time,tags,labels,"
-        )
+        ran = "id,created,updated,name,state_type,state_name,state_id,state_timestamp,run_count,expected_start_time,start_time,end_time,total_run_time,tags,labels,"
         yield "flow_run", f"{ran}flow_id,deployment_id,auto_scheduled,created_by,parameters,idempotency_key", self._flow_runs()
         yield "flow_run_state", state.format("flow_run_id"), self._flow_run_states()
         yield "task_run", f"{ran}flow_run_id,task_key,dynamic_key,flow_run_run_count", self._task_runs()
