@@ -61,6 +61,12 @@ def test_the_variables_exist() -> None:
     assert set(re.findall(r"\bLAKE_[A-Z_]+\b", PAGE)) - known == set()
 
 
+def test_the_guide_has_every_setting() -> None:
+    """The guide, which the page sends people to, explains every variable of every setting."""
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    assert [name for name, variables in VARIABLES.items() if not any(f"`{variable}`" in guide for variable in variables)] == []
+
+
 def test_the_metrics_exist() -> None:
     """Every metric that the page says to watch is one that the guide lists."""
     guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
