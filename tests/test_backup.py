@@ -67,9 +67,9 @@ def done(report: Report) -> Release:
 
 @pytest.fixture
 def shop(run: Run, tmp_path: Path) -> Shop:
-    """The lake after three runs."""
+    """The lake after two runs."""
     made = Shop(run, tmp_path / "incoming")
-    for _ in range(3):
+    for _ in range(2):
         made.deliver()
     return made
 
