@@ -36,8 +36,11 @@ def test_up_runs_what_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
     parts = _parts(load_settings(home=tmp_path, endpoint="http://127.0.0.1:1"), tmp_path)
     assert [part.name for part in parts] == [part.name for part in PARTS]
-    commands = {part.name: [word for word in part.command[2:] if word != "--port" and not word.isdigit()] for part in parts if isinstance(part, Process)}
-    assert commands == {part.name: list(part.command) for part in PARTS if part.is_ours}
+    commands = {part.name: tuple(part.command[2 : 2 + len(part_called(part.name).command)]) for part in parts if isinstance(part, Process)}
+    assert commands == {part.name: part.command for part in PARTS if part.is_ours}
+    assert [part.name for part in parts if isinstance(part, Process) and "--port" in part.command] == [
+        part.name for part in PARTS if part.is_ours and part.port
+    ]
 
 
 @pytest.mark.parametrize("part", RUN, ids=lambda part: part.name)
