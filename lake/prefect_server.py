@@ -13,6 +13,8 @@ import httpx
 from lake.service import Launch, Service, free_ports, is_free, last_port
 from lake.settings import Settings
 
+QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+"""What whatever has to do with Prefect has in its environment: it reports to nobody, and brings no server of its own unasked."""
 _PATIENCE = 120.0  # seconds; a first start migrates the database, and a busy machine takes its time
 
 
@@ -26,10 +28,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
     """What a client of the project's own server has in its environment before Prefect is imported: its home, and silence."""
     home = settings.state / "prefect" / "home"
     home.mkdir(parents=True, exist_ok=True)
-    return {
-        "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "PREFECT_CLI_PROMPT": "false",
-    }  # fmt: skip
+    return {**QUIET, "PREFECT_HOME": str(home), "PREFECT_CLI_PROMPT": "false"}
 
 
 def prefect_is_configured() -> bool:
@@ -43,7 +42,7 @@ def prefect_is_configured() -> bool:
 def server_environment(settings: Settings) -> dict[str, str]:
     """What a Prefect server of lake's has in its environment, wherever it runs: silence, cheap task history, and an end to old history."""
     return {
-        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        **QUIET,
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50", "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1", "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(settings.prefect_retention.total_seconds())),

@@ -66,8 +66,8 @@ def test_the_compose_file_fits_the_specification() -> None:
 
 
 def test_the_stack_is_complete() -> None:
-    """The stack is a store, its bucket, a database, a Prefect server and a worker."""
-    assert set(SERVICES) == {"minio", "minio-bucket", "postgres", "prefect-server", "worker"}
+    """The stack is a store, its bucket, a database, a Prefect server, a worker, a watcher and metrics."""
+    assert set(SERVICES) == {"minio", "minio-bucket", "postgres", "prefect-server", "worker", "watch", "metrics"}
 
 
 @each_service
@@ -125,10 +125,23 @@ def test_lake_reads_every_variable_it_is_given() -> None:
 
 
 def test_prefect_reports_to_nobody() -> None:
-    """The Prefect server and its workers send no usage data."""
-    for service in ("prefect-server", "worker"):
+    """The Prefect server and all that talks to it send no usage data."""
+    for service in ("prefect-server", "worker", "watch", "metrics"):
         environment = SERVICES[service]["environment"]
         assert {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}.items() <= environment.items()
+
+
+@pytest.mark.parametrize("service", ["prefect-server", "worker", "watch", "metrics"])
+def test_a_service_of_ours_writes_to_its_volume_alone(service: str) -> None:
+    """What runs lake's image has a root that it cannot write to, and no rights; a volume is at the one place where LAKE_HOME and Prefect's home are."""
+    told = SERVICES[service]
+    assert (told["read_only"], told["cap_drop"], told["tmpfs"]) == (True, ["ALL"], ["/tmp"])  # noqa: S108  # a mount, not a file
+    (volume,) = told["volumes"]
+    name, _, at = volume.partition(":")
+    assert name in STACK["volumes"]
+    homes = {told["environment"][key] for key in ("LAKE_HOME", "PREFECT_HOME", "PREFECT_UI_STATIC_DIRECTORY") if key in told["environment"]}
+    assert {home for home in homes if home != at and not home.startswith(f"{at}/")} == set()
+    assert at == re.findall(r"LAKE_HOME=(\S+)", DOCKERFILE.read_text("utf-8"))[0]
 
 
 def test_the_image_is_pinned_locked_and_unprivileged() -> None:

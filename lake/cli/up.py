@@ -18,6 +18,7 @@ from lake.cli.render import ago_seconds, console, env_option, json_option, print
 from lake.embedded import embedded_service
 from lake.errors import LakeError
 from lake.locks import is_taken, take
+from lake.parts import PARTS
 from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
 from lake.probe import ensure_trusted
 from lake.service import last_line
@@ -115,9 +116,9 @@ def _parts(settings: Settings, folder: Path) -> list[Part]:
         own = next((str(part.facts()["url"]) for part in parts if isinstance(part, Server) and part.name == "prefect"), "")
         return environment | ({"PREFECT_API_URL": f"{own}/api", "PREFECT_UI_URL": own} if own else {}) | {"PYTHONUNBUFFERED": "1"}
 
-    lake = [sys.executable, "-m", "lake"]
-    commands = {"worker": ["worker"], "watch": ["watch"], "metrics": ["metrics", "--port", str(settings.metrics_port), "--elsewhere"]}
-    return [*parts, *(Process(name, [*lake, *command], folder, with_prefect, settings.root) for name, command in commands.items())]
+    listens = ["--port", str(settings.metrics_port), "--elsewhere"]  # at another port if somebody has it
+    ours = {part.name: [*part.command, *(listens if part.port else [])] for part in PARTS if part.is_ours}
+    return [*parts, *(Process(name, [sys.executable, "-m", *command], folder, with_prefect, settings.root) for name, command in ours.items())]
 
 
 def _store_answers(settings: Settings) -> bool:
