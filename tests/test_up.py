@@ -141,6 +141,21 @@ def test_only_the_tables_chosen_are_computed_again(town: Town) -> None:
     assert {table: after[table] - before[table] for table in after} == {"bronze.shop.orders": 0, "silver.shop.orders": 0, "gold.shop.totals": 1}
 
 
+def test_what_people_paused_stays_paused(town: Town) -> None:
+    """A schedule that was paused in the page, and a deployment that was, are still so after the worker registered everything anew."""
+    refresh, land = town.deployment("shop/refresh"), town.deployment("shop/land")
+    (schedule,) = refresh["schedules"]
+    httpx.patch(f"{town.page}/api/deployments/{refresh['id']}/schedules/{schedule['id']}", json={"active": False}, trust_env=False).raise_for_status()
+    httpx.post(f"{town.page}/api/deployments/{land['id']}/pause_deployment", trust_env=False).raise_for_status()
+    times = town.parts["worker"]["restarts"]
+    town.kill("worker")
+    town.restarted("worker", times + 1)
+    assert [one["active"] for one in town.deployment("shop/refresh")["schedules"]] == [False]
+    assert town.deployment("shop/refresh")["paused"] is False
+    assert town.deployment("shop/land")["paused"] is True
+    httpx.post(f"{town.page}/api/deployments/{land['id']}/resume_deployment", trust_env=False).raise_for_status()
+
+
 def test_a_run_that_is_cancelled_stops_within_seconds_and_publishes_nothing(town: Town) -> None:
     """Cancelled in the middle of a hop: the run says so within ten seconds, its process is gone, and tables and releases are as they were."""
     before = (town.project.rows("ls"), town.project.rows("release", "ls"))

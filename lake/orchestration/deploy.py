@@ -8,13 +8,16 @@ from typing import Any
 from uuid import UUID
 
 import yaml
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 
-from lake.deployment import LAKE, Deployment
-from lake.errors import DeclarationError, LakeError
+from lake.deployment import LAKE, Deployment, Schedule
+from lake.errors import LakeError
 from lake.orchestration.api import LakeFlow
 from lake.orchestration.undeclared import undeclared
 from lake.pipeline import open_flows, subjects
@@ -47,12 +50,22 @@ def flows_of(settings: Settings) -> tuple[list[LakeFlow], list[str]]:
     return found, problems
 
 
-def runner_deployment(flow: LakeFlow) -> RunnerDeployment:
-    """The flow as a deployment that a runner serves."""
+async def known_deployment(client: PrefectClient, flow: LakeFlow) -> DeploymentResponse | None:
+    """The flow's deployment as Prefect has it; None where it has none."""
+    try:
+        return await client.read_deployment_by_name(flow.deployment.full_name)
+    except ObjectNotFound:
+        return None
+
+
+def runner_deployment(flow: LakeFlow, known: DeploymentResponse | None = None) -> RunnerDeployment:
+    """The flow as a deployment that a runner serves. What people paused of the one that is `known`, all of it or its schedule, stays paused."""
     declared = flow.deployment
+    paused = {str(one.schedule) for one in known.schedules if not one.active} if known else set()
     made = RunnerDeployment(
         name=declared.name, flow_name=declared.flow, entrypoint=declared.entrypoint, description=declared.told, tags=list(declared.labels),
-        schedules=[DeploymentScheduleCreate(schedule=_cron(declared), active=True)] if declared.schedule else [], concurrency_limit=declared.at_once,
+        schedules=[_schedule(declared.schedule, paused)] if declared.schedule else [],
+        paused=known.paused if known else None, concurrency_limit=declared.at_once,
         concurrency_options=ConcurrencyOptions.model_validate({"collision_strategy": declared.collision}),
     )  # fmt: skip
     RunnerDeployment._set_defaults_from_flow(made, flow)  # noqa: SLF001  # what from_flow does; that one takes the entrypoint from where the function stands
@@ -62,7 +75,9 @@ def runner_deployment(flow: LakeFlow) -> RunnerDeployment:
 async def register(flows: list[LakeFlow], deployments: dict[str, UUID]) -> None:
     """Register each flow's deployment with the Prefect API, or bring it up to date; `deployments` gets their ids by full name."""
     for flow in flows:
-        found: Any = await runner_deployment(flow).aapply()
+        async with get_client() as client:
+            known = await known_deployment(client, flow)
+        found: Any = await runner_deployment(flow, known).aapply()
         deployments[flow.deployment.full_name] = found
 
 
@@ -91,11 +106,9 @@ def _entrypoint(declared: Deployment) -> str:
     return declared.entrypoint if module.startswith("lake.") else f"{module.replace('.', '/')}.py:{name}"
 
 
-def _cron(declared: Deployment) -> CronSchedule:
-    schedule = declared.schedule
-    if schedule is None:
-        raise DeclarationError(f"{declared.full_name} has no schedule")
-    return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
+def _schedule(wanted: Schedule, paused: set[str]) -> DeploymentScheduleCreate:
+    cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
+    return DeploymentScheduleCreate(schedule=cron, active=str(cron) not in paused)
 
 
 def _declared(module: str) -> Iterator[LakeFlow]:

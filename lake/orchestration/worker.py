@@ -15,7 +15,7 @@ from prefect.runner import Runner
 from lake.errors import LakeError, RunFailed
 from lake.orchestration.api import LakeFlow
 from lake.orchestration.automations import automations, notification_block, register_automations
-from lake.orchestration.deploy import flows_of, register, runner_deployment
+from lake.orchestration.deploy import flows_of, known_deployment, register, runner_deployment
 from lake.orchestration.reaper import reap_now_and_then
 from lake.pipeline import Pipeline, load_pipeline, subjects
 from lake.settings import Settings
@@ -46,10 +46,11 @@ async def _serve(settings: Settings, said: Callable[[str], None], ready: Callabl
         said(f"not deployed: {problem}")
     runner = _Runner(name=f"lake-{settings.env}", query_seconds=_POLL, heartbeat_seconds=_HEARTBEAT, limit=settings.runs, pause_on_shutdown=False)
     deployments: dict[str, UUID] = {}
-    for flow in flows:
-        deployments[flow.deployment.full_name] = await runner.aadd_deployment(runner_deployment(flow))
-        said(_told(flow))
     async with get_client() as client:
+        for flow in flows:
+            made = runner_deployment(flow, await known_deployment(client, flow))
+            deployments[flow.deployment.full_name] = await runner.aadd_deployment(made)
+            said(_told(flow))
         await register_automations(client, automations(settings, _pipelines(settings), deployments, await notification_block(settings.notify)))
     ready()
     reaping = asyncio.create_task(reap_now_and_then(deployments, said))

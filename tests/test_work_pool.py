@@ -1,0 +1,73 @@
+"""prefect.yaml for real: `prefect deploy --all` to a work pool, and a run by Prefect's own process worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lake.prefect_server import prefect_service
+from lake.settings import load_settings
+from tests.test_cli import Project, make_project
+from tests.town import ENDED, processes_in, until, until_none
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, str]]]:
+    """A project with its prefect.yaml, a Prefect server with a pool called lake, and the environment that reaches both."""
+    root = tmp_path_factory.mktemp("pool") / "the shop's"
+    (user := root.parent / "user").mkdir()
+    made = make_project(root, LAKE_HOME=str(root / "home"), LAKE_ENV="dev", HOME=str(user))
+    made.lake("deployments", "--write").did()
+    service = prefect_service(load_settings(root=root, home=root / "home"))
+    url = f"{service.hold()['url']}/api"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    told = {"PREFECT_API_URL": url, "PREFECT_HOME": str(user / "prefect"), "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1", "PREFECT_CLI_COLORS": "false"}
+    yield made, inherited | dict(made.variables) | told
+    service.release(wait=True)
+    left = until_none(lambda: processes_in(root))
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+def test_what_is_written_down_deploys_to_a_pool_and_runs(project: tuple[Project, dict[str, str]]) -> None:
+    """All deployments of prefect.yaml are made without a question; a worker of the pool runs refresh, and a release comes of it."""
+    made, environment = project
+
+    def prefect(*arguments: str) -> str:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(command, cwd=made.root, env=environment, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    prefect("work-pool", "create", "lake", "--type", "process")
+    prefect("deploy", "--all")
+    url = environment["PREFECT_API_URL"]
+    found = httpx.post(f"{url}/deployments/filter", json={}, trust_env=False).raise_for_status().json()
+    assert sorted(one["name"] for one in found) == ["backfill", "freshness", "land", "refresh", "upkeep", "verify"]
+    refresh = next(one for one in found if one["name"] == "refresh")
+    assert refresh["work_pool_name"] == "lake"
+    assert refresh["parameter_openapi_schema"]["definitions"]["Table"]["enum"] == ["silver.shop.orders", "gold.shop.totals"]
+    run = httpx.post(f"{url}/deployments/{refresh['id']}/create_flow_run", json={"state": {"type": "SCHEDULED"}}, trust_env=False).raise_for_status().json()
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "lake", "--type", "process"]
+    log = Path(environment["HOME"]) / "worker.log"
+    with log.open("w") as output, subprocess.Popen(command, cwd=made.root, env=environment, stdout=output, stderr=subprocess.STDOUT) as worker:
+        try:
+            ended = until(lambda: _state(url, run["id"]), 150, "the pool's worker runs it")
+        finally:
+            worker.terminate()
+    assert (ended["type"], ended["message"]) == ("COMPLETED", "release 1"), log.read_text("utf-8")
+    assert made.tables() == {"bronze.shop.orders": 4, "silver.shop.orders": 3, "gold.shop.totals": 2}
+
+
+def _state(url: str, run: str) -> dict[str, str] | None:
+    found: dict[str, str] = httpx.get(f"{url}/flow_runs/{run}", trust_env=False, timeout=30).raise_for_status().json()["state"]
+    return found if found["type"] in ENDED else None
