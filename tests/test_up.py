@@ -67,7 +67,7 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(town: Town) -> None:
     for wrong in ({"tables": ["gold.shop.other"]}, {"mode": "sometimes"}):
         with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
             town.start("shop/refresh", **wrong)
-    failed = town.ended(town.start("shop/refresh", start="yesterday"))["state"]
+    failed = town.done("shop/refresh", start="yesterday")["state"]
     assert failed["type"] == "FAILED"
     assert "start" in failed["message"]
 
@@ -94,7 +94,7 @@ def test_a_file_that_a_landing_brings_in_is_refreshed_too(town: Town) -> None:
     """`shop/land` lands; the event it sends starts the refresh."""
     town.kill("watch")  # so that nobody else sees the file first
     town.drop("landed.csv", "200,eve,3")
-    run = town.ended(town.start("shop/land"))
+    run = town.done("shop/land")
     assert run["state"]["type"] == "COMPLETED"
     until(lambda: 200 in town.orders(), 60, "what landed is in a release")
 
@@ -126,7 +126,7 @@ def test_the_log_of_a_run_tells_the_ledger_and_no_noise(town: Town) -> None:
 def test_a_dry_run_shows_the_plan_and_does_nothing(town: Town) -> None:
     """The plan is an artifact; no table has a new version."""
     versions = {row["table"]: row["version"] for row in town.project.rows("ls")}
-    run = town.ended(town.start("shop/refresh", mode="full", dry_run=True))
+    run = town.done("shop/refresh", mode="full", dry_run=True)
     assert run["state"]["message"] == "dry run: 0 files would land; 2 of 2 hops would run on what has landed"
     plan = json.loads(town.artifacts()["dev-shop-plan"]["data"])
     assert [(row["table"], row["would run"], row["scope"]) for row in plan] == [("silver.shop.orders", "yes", "full"), ("gold.shop.totals", "yes", "full")]
@@ -136,7 +136,7 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(town: Town) -> None:
 def test_only_the_tables_chosen_are_computed_again(town: Town) -> None:
     """Full, with one table chosen: that one is computed from everything, the other finds nothing new or follows."""
     before = {row["table"]: row["version"] for row in town.project.rows("ls")}
-    assert town.ended(town.start("shop/refresh", mode="full", tables=["gold.shop.totals"]))["state"]["type"] == "COMPLETED"
+    assert town.done("shop/refresh", mode="full", tables=["gold.shop.totals"])["state"]["type"] == "COMPLETED"
     after = {row["table"]: row["version"] for row in town.project.rows("ls")}
     assert {table: after[table] - before[table] for table in after} == {"bronze.shop.orders": 0, "silver.shop.orders": 0, "gold.shop.totals": 1}
 
@@ -160,13 +160,12 @@ def test_a_run_that_is_cancelled_stops_within_seconds_and_publishes_nothing(town
     """Cancelled in the middle of a hop: the run says so within ten seconds, its process is gone, and tables and releases are as they were."""
     before = (town.project.rows("ls"), town.project.rows("release", "ls"))
     with town.slow():
-        run = town.start("shop/refresh", mode="full")
-        town.under_way(run)
-        until(lambda: town.run_processes(), 20, "it works")
+        run = town.under_way("shop/refresh", mode="full")
+        until(lambda: town.processes_of(run), 20, "it works")
         time.sleep(1)
         town.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
         assert town.ended(run, 12)["state"]["type"] == "CANCELLED"
-        assert until_none(town.run_processes, 5) == []
+        assert until_none(lambda: town.processes_of(run), 8) == []
     assert (town.project.rows("ls"), town.project.rows("release", "ls")) == before
 
 
@@ -187,8 +186,7 @@ def test_down_lets_go_of_a_run_and_leaves_nothing(town: Town) -> None:
     """`lake down` in the middle of a run: the run ends as cancelled, no process is left, the next start finishes the work."""
     (town.project.root / "incoming" / "bad.csv").unlink()
     with town.slow():
-        run = town.start("shop/refresh", mode="full")
-        town.under_way(run)
+        run = town.under_way("shop/refresh", mode="full")
         time.sleep(1)
         said = town.project.lake("down")
         assert (said.code, said.out) == (0, "lake is down; its data stays.\n")

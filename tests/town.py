@@ -105,9 +105,19 @@ class Town:
         """The run, once it has ended."""
         return until(lambda: found if (found := self.run(run))["state"]["type"] in ENDED else None, seconds, f"run {run} ends")
 
-    def under_way(self, run: str, seconds: float = 60) -> Row:
-        """The run, once it is running."""
-        return until(lambda: found if (found := self.run(run))["state"]["type"] == "RUNNING" else None, seconds, f"run {run} starts")
+    def done(self, name: str, **parameters: Any) -> Row:
+        """A run of a deployment, started now, once it has ended. Where another was going on and it was turned away, it is started again."""
+        return until(lambda: None if _turned_away(found := self.ended(self.start(name, **parameters))) else found, 120, f"{name} gets its turn")
+
+    def under_way(self, name: str, **parameters: Any) -> str:
+        """The id of a run of a deployment that was started and is running."""
+
+        def begun() -> str | None:
+            run = self.start(name, **parameters)
+            found = until(lambda: told if (told := self.run(run))["state"]["type"] in ENDED | {"RUNNING"} else None, 60, f"{name} starts")
+            return None if _turned_away(found) else run
+
+        return str(until(begun, 120, f"{name} gets its turn"))
 
     def artifacts(self) -> dict[str, Row]:
         """The newest artifact of each key."""
@@ -137,14 +147,9 @@ class Town:
         """SIGKILL for a part: the worker, the watcher, or one of the servers."""
         os.kill(int(self.parts[part]["pid"] or self.server_pid(part)), signal.SIGKILL)
 
-    def kill_run(self) -> None:
-        """SIGKILL for the process of the flow run that goes on."""
-        (process,) = self.run_processes()
-        process.kill()
-
-    def run_processes(self) -> list[psutil.Process]:
-        """The processes of flow runs of this project."""
-        return [one for one in processes_in(self.project.root) if "prefect.engine" in " ".join(one.cmdline())]
+    def processes_of(self, run: str) -> list[psutil.Process]:
+        """The processes of a flow run."""
+        return [one for one in psutil.process_iter() if _works_on(one, run)]
 
     def restarted(self, part: str, times: int) -> None:
         """Wait until a part was started again that often, and runs."""
@@ -156,6 +161,17 @@ class Town:
 
         with lake.open(root=self.project.root, home=Path(self.project.variables["LAKE_HOME"]), env="dev") as there:
             return sorted(there["silver.shop.orders"].scan().select("order").collect()["order"].to_list())
+
+
+def _turned_away(run: Row) -> bool:
+    return run["state"]["type"] == "CANCELLED" and "concurrency limit" in (run["state"]["message"] or "")
+
+
+def _works_on(process: psutil.Process, run: str) -> bool:
+    try:
+        return process.environ().get("PREFECT__FLOW_RUN_ID") == run
+    except (psutil.Error, OSError):
+        return False
 
 
 def until(what: Callable[[], Any], seconds: float, told: str) -> Any:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from tests.town import Town, town_in, until
@@ -30,17 +31,23 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 _numbers = iter(range(1000, 100_000))
 
 
-def in_the_middle(town: Town, harm: Callable[[], None]) -> tuple[str, int]:
+def in_the_middle(town: Town, harm: Callable[[str], None]) -> tuple[str, int]:
     """A run over a new order, harmed while it is in the hop to silver. Returns the run and the order."""
     order = next(_numbers)
     with town.slow():
         until(lambda: all(run["state"]["type"] not in ("RUNNING", "PENDING") for run in town.runs("shop/refresh")), 60, "nothing runs")
         town.drop(f"order-{order}.csv", f"{order},gil,1")
         run = until(lambda: [one for one in town.runs("shop/refresh") if one["state"]["type"] == "RUNNING"], 60, "the file starts a run")[0]["id"]
-        until(lambda: town.run_processes(), 30, "its process works")
+        until(lambda: town.processes_of(run), 30, "its process works")
         time.sleep(2)
-        harm()
+        harm(run)
     return str(run), order
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """SIGKILL for each."""
+    for process in processes:
+        process.kill()
 
 
 def comes_right(town: Town, order: int) -> None:
@@ -54,7 +61,7 @@ def comes_right(town: Town, order: int) -> None:
 
 def test_a_run_whose_process_is_killed_is_crashed_and_the_work_is_done(town: Town) -> None:
     """SIGKILL of the flow run: Prefect says Crashed within seconds; the file still waits, so the watcher has it run again."""
-    run, order = in_the_middle(town, town.kill_run)
+    run, order = in_the_middle(town, lambda run: kill(town.processes_of(run)))
     assert town.ended(run, 30)["state"]["type"] == "CRASHED"
     comes_right(town, order)
 
@@ -62,7 +69,7 @@ def test_a_run_whose_process_is_killed_is_crashed_and_the_work_is_done(town: Tow
 def test_a_worker_that_is_killed_is_started_again(town: Town) -> None:
     """SIGKILL of the worker: another takes its place; the run ends in a true state, and the order is in."""
     times = town.parts["worker"]["restarts"]
-    run, order = in_the_middle(town, lambda: town.kill("worker"))
+    run, order = in_the_middle(town, lambda _: town.kill("worker"))
     town.restarted("worker", times + 1)
     comes_right(town, order)
     assert town.ended(run, 240)["state"]["type"] in ("COMPLETED", "CRASHED", "CANCELLED")
@@ -71,7 +78,7 @@ def test_a_worker_that_is_killed_is_started_again(town: Town) -> None:
 def test_a_prefect_server_that_is_killed_comes_back_where_it_was(town: Town) -> None:
     """SIGKILL of the server: it is started again at its address, the run goes on and reports."""
     page, times = town.page, town.parts["prefect"]["restarts"]
-    run, order = in_the_middle(town, lambda: town.kill("prefect"))
+    run, order = in_the_middle(town, lambda _: town.kill("prefect"))
     town.restarted("prefect", times + 1)
     assert town.page == page
     assert town.ended(run, 240)["state"]["type"] in ("COMPLETED", "CRASHED")
@@ -81,7 +88,7 @@ def test_a_prefect_server_that_is_killed_comes_back_where_it_was(town: Town) -> 
 def test_a_store_that_is_killed_comes_back_where_it_was(town: Town) -> None:
     """SIGKILL of the store: it is started again at its address with what it acknowledged; the run tries again and completes."""
     address, times = town.parts["store"]["url"], town.parts["store"]["restarts"]
-    run, order = in_the_middle(town, lambda: town.kill("store"))
+    run, order = in_the_middle(town, lambda _: town.kill("store"))
     town.restarted("store", times + 1)
     assert town.parts["store"]["url"] == address
     assert town.ended(run, 240)["state"]["type"] in ("COMPLETED", "FAILED")
@@ -92,7 +99,7 @@ def test_a_server_that_is_away_for_a_while_does_no_harm(town: Town) -> None:
     """Prefect does not answer for a while in the middle of a run: the run goes on, and its end is reported late, or clearly as a failure."""
     server = town.server_pid("prefect")
 
-    def away() -> None:
+    def away(_: str) -> None:
         os.kill(server, signal.SIGSTOP)
         time.sleep(_AWAY)
         os.kill(server, signal.SIGCONT)
@@ -105,13 +112,11 @@ def test_a_server_that_is_away_for_a_while_does_no_harm(town: Town) -> None:
 def test_a_run_and_its_worker_killed_at_once_is_no_eternal_run(town: Town) -> None:
     """As after a power cut: nobody is left to report. The automation on missing heartbeats ends the run within two minutes, and its slot is free."""
     times = town.parts["worker"]["restarts"]
-    pids: list[int] = []
 
-    def both() -> None:
-        pids.extend(process.pid for process in town.run_processes())
+    def both(run: str) -> None:
+        processes = town.processes_of(run)
         town.kill("worker")
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        kill(processes)
 
     run, order = in_the_middle(town, both)
     town.restarted("worker", times + 1)
