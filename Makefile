@@ -39,6 +39,8 @@ lock:  ## resolve the dependencies anew
 pictures:  ## draw the README's pictures from a lake made on the spot
 	@sh scripts/venv.sh dev
 	@.venv/bin/python scripts/pictures.py
+	@sh scripts/browser.sh
+	@LAKE_SCREENSHOTS=docs/images .venv/bin/python -m pytest -n 0 -q tests/test_up_page.py
 
 clean:  ## remove the environment and caches; the data in .lake stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -113,6 +113,15 @@ def test_what_a_run_shows(town: Town) -> None:
     assert len(history) > 1
 
 
+def test_tables_are_assets_where_prefect_keeps_them(town: Town) -> None:
+    """Each table that was made is said to be materialized, by lake, from the tables it reads: a Prefect that draws assets draws them."""
+    wanted = {"filter": {"event": {"name": ["prefect.asset.materialization.succeeded"]}}, "limit": 50}
+    found = until(lambda: town.ask("events/filter", wanted)["events"], 20, "materializations are told")
+    totals = next(one for one in found if one["resource"]["prefect.resource.id"].endswith("/gold/shop/totals"))
+    assert totals["resource"]["prefect.resource.id"] == "s3://lake/dev/gold/shop/totals"
+    assert "s3://lake/dev/silver/shop/orders" in {related["prefect.resource.id"] for related in totals["related"]}
+
+
 def test_the_log_of_a_run_tells_the_ledger_and_no_noise(town: Town) -> None:
     """A run's log has the ledger of each table and where artifacts are shown, and not that tasks were created and ended."""
     run = [one for one in town.runs("shop/refresh") if "release" in one["name"]][-1]

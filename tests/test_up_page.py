@@ -20,7 +20,7 @@ from tests.test_cli import run_lake
 from tests.town import ENDED, processes_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-_SHOTS = os.environ.get("LAKE_SCREENSHOTS")  # a folder: `scripts/pictures.py` sets it, for the README
+_SHOTS = os.environ.get("LAKE_SCREENSHOTS")  # a folder: `make pictures` names it
 
 
 @pytest.fixture(scope="module")
