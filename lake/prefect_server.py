@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,29 @@ def client_environment(settings: Settings) -> dict[str, str]:
 
 def prefect_is_configured() -> bool:
     """Whether the user, a worker or a profile already says which Prefect to talk to."""
-    if "PREFECT_API_URL" in os.environ or "PREFECT_PROFILE" in os.environ:
-        return True
-    profiles = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect")) / "profiles.toml"
-    return profiles.is_file() and "PREFECT_API_URL" in profiles.read_text("utf-8", "replace")
+    return "PREFECT_PROFILE" in os.environ or bool(configured("PREFECT_API_URL"))
+
+
+def configured(name: str) -> str:
+    """What the environment, else the profile in force, says of one of Prefect's settings; empty where neither does."""
+    if name in os.environ:
+        return os.environ[name]
+    file = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect")) / "profiles.toml"
+    try:
+        said = tomllib.loads(file.read_text("utf-8"))
+        profile = said["profiles"][os.environ.get("PREFECT_PROFILE") or said["active"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(profile.get(name, ""))
+
+
+def access_headers() -> dict[str, str]:
+    """What requests to the configured Prefect carry so that they are let in: a key of Prefect Cloud, or the name and password of a server."""
+    if key := configured("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if told := configured("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(told.encode()).decode()}"}
+    return {}
 
 
 def server_environment(settings: Settings) -> dict[str, str]:

@@ -68,6 +68,20 @@ def test_what_is_written_down_deploys_to_a_pool_and_runs(project: tuple[Project,
     assert made.tables() == {"bronze.shop.orders": 4, "silver.shop.orders": 3, "gold.shop.totals": 2}
 
 
+def test_lake_up_uses_a_prefect_that_is_there(project: tuple[Project, dict[str, str]]) -> None:
+    """With PREFECT_API_URL set, `lake up` starts none, works with that one, and leaves it running; one that does not answer is told at once."""
+    made, environment = project
+    url = environment["PREFECT_API_URL"]
+    said = made.lake("up", "--detach", "--no-open", PREFECT_API_URL=url, NO_PROXY="127.0.0.1")
+    assert said.code == 0, said
+    try:
+        assert {row["part"]: row["url"] for row in made.rows("status")}["prefect"] == url
+    finally:
+        assert made.lake("down").code == 0
+    assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    made.lake("up", "--detach", PREFECT_API_URL="http://127.0.0.1:9/api", NO_PROXY="127.0.0.1").refused("prefect does not answer at http://127.0.0.1:9/api")
+
+
 def _state(url: str, run: str) -> dict[str, str] | None:
     found: dict[str, str] = httpx.get(f"{url}/flow_runs/{run}", trust_env=False, timeout=30).raise_for_status().json()["state"]
     return found if found["type"] in ENDED else None

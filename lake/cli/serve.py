@@ -16,6 +16,7 @@ from lake.errors import LakeError, RunFailed
 from lake.notifications import Bell, follow, listen
 from lake.pipeline import open_flows
 from lake.prefect_events import post_event
+from lake.prefect_server import access_headers, configured
 from lake.run import begin_run
 from lake.settings import Settings, load_settings
 from lake.watch import Watcher
@@ -40,16 +41,19 @@ def worker(env: str | None, ready: Path | None) -> None:
 
 
 @click.command()
-@click.option("--api", envvar="PREFECT_API_URL", required=True, help="Prefect's API, e.g. http://127.0.0.1:4200/api; else PREFECT_API_URL.")
+@click.option("--api", default=None, help="Prefect's API, e.g. http://127.0.0.1:4200/api; else PREFECT_API_URL, or that of Prefect's profile.")
 @click.option("--once", is_flag=True, help="Look once, say what waits, and end.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address at which LAKE_WATCH_PORT is listened at.")
 @env_option
 @ready_option
-def watch(api: str, once: bool, host: str, env: str | None, ready: Path | None) -> None:
+def watch(api: str | None, once: bool, host: str, env: str | None, ready: Path | None) -> None:
     """Look at every source for files that arrive, and have Prefect refresh what depends on them, until stopped."""
     settings = _settings(env)
     pipelines = chosen(settings, None)
-    key = os.environ.get("PREFECT_API_KEY")
+    address = api or configured("PREFECT_API_URL")
+    if not address:
+        raise RunFailed("nobody says which Prefect to tell of files that arrive", "Set PREFECT_API_URL, or run `lake up`, which brings one")
+    headers = access_headers()
     bell = Bell()
     if settings.watch_port and not once:
         listen(bell, settings.watch_port, host)
@@ -61,7 +65,7 @@ def watch(api: str, once: bool, host: str, env: str | None, ready: Path | None) 
         while True:
             try:
                 with begin_run(settings, "watch", "watch") as run:
-                    watcher = Watcher(run, pipelines, lambda event, resource, payload: post_event(api, event, resource, payload, key=key))
+                    watcher = Watcher(run, pipelines, lambda event, resource, payload: post_event(address, event, resource, payload, headers))
                     while True:
                         found = watcher.look()
                         pause = settings.watch.total_seconds()

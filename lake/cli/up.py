@@ -19,7 +19,7 @@ from lake.embedded import embedded_service
 from lake.errors import LakeError
 from lake.locks import is_taken, take
 from lake.parts import PARTS
-from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
+from lake.prefect_server import access_headers, client_environment, configured, prefect_is_configured, prefect_service
 from lake.probe import ensure_trusted
 from lake.service import last_line
 from lake.settings import Settings, load_settings
@@ -104,7 +104,7 @@ def _parts(settings: Settings, folder: Path) -> list[Part]:
     else:
         parts.append(Elsewhere("store", settings.endpoint or "", lambda: _store_answers(settings)))
     if prefect_is_configured():
-        url = os.environ.get("PREFECT_API_URL", "")
+        url = configured("PREFECT_API_URL")
         parts.append(Elsewhere("prefect", url, lambda: _prefect_answers(url)))
         environment: dict[str, str] = {}
     else:
@@ -132,7 +132,7 @@ def _store_answers(settings: Settings) -> bool:
 
 def _prefect_answers(url: str) -> bool:
     try:
-        return not url or httpx.get(f"{url}/health", timeout=5.0).status_code == 200
+        return not url or httpx.get(f"{url}/health", headers=access_headers(), timeout=5.0).status_code == 200
     except httpx.HTTPError:
         return False
 
