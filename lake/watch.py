@@ -1,7 +1,7 @@
-"""Watching sources: what has arrived and not landed, what has landed and is not in bronze, and trouble with the store or the disk.
+"""Watching: what has arrived and not landed, what has landed and is not in every table made from it, and trouble with the store or the disk.
 
 Listing is the truth. A source is asked what it offers; only when that changed is it compared with what landed. As long as something
-waits it is told again, less and less often, so an event that got lost, or a run that was cancelled, costs time and nothing else.
+waits it is told again, less and less often, so an event that got lost, or a run that was cancelled or killed, costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from lake import events
 from lake.errors import LakeError, StoreError
+from lake.forecast import forecast
 from lake.landing import waiting
 from lake.pipeline import Pipeline
 from lake.receipts import LANDINGS, receipts_between
@@ -26,7 +27,8 @@ Say = Callable[[str, dict[str, str], dict[str, Any]], None]
 """Sends an event: its name, its resource, its payload."""
 _LEAST_FREE = 0.05  # of the disk
 _LEAST_BYTES = 2 << 30
-_FIRST, _LONGEST = 30.0, 900.0  # seconds until what still waits is told again
+_FIRST, _LONGEST = 30.0, 3600.0  # seconds until what still waits is told again
+_BEHIND = 45.0  # seconds between looks at whether tables are behind what they are made from
 _FILES_TOLD = 20
 
 
@@ -47,6 +49,7 @@ class Watcher:
         self._run, self._pipelines, self._say, self._clock = run, list(pipelines), say, clock
         self._seen: dict[str, _Seen] = {}
         self._due: dict[str, tuple[tuple[str, ...], float, float]] = {}
+        self._behind: dict[str, tuple[float, tuple[str, ...], tuple[str, ...]]] = {}
         self._troubled: set[str] = set()
 
     def look(self) -> dict[str, int]:
@@ -63,7 +66,7 @@ class Watcher:
                 except LakeError:
                     continue  # a source that cannot be listed fails the run that lands it, with the reason
             found[pipeline.name] = len(files)
-            self._tell(pipeline, files)
+            self._tell(pipeline, [*files, *self._unfinished(pipeline)])
         self._look_at_disk()
         return found
 
@@ -80,6 +83,20 @@ class Watcher:
             seen.arrived = receipts_between(self._run, source.name, start, landed).height if landed > start else 0
             seen.landed = landed if not seen.arrived else -1  # until it is in bronze, look again
         return [f"{source.name}: {name}" for name in seen.files] + [f"{source.name}: landed"] * seen.arrived
+
+    def _unfinished(self, pipeline: Pipeline) -> tuple[str, ...]:
+        """Tables that have been behind their inputs since the look before, so that no run seems to be at them: what a killed run left."""
+        at, before, told = self._behind.get(pipeline.name, (float("-inf"), (), ()))
+        now = self._clock()
+        if now - at < _BEHIND:
+            return told
+        try:
+            behind = tuple(f"{row['table']}: {row['why']}" for row in forecast(self._run, pipeline) if row["run"] and row["inputs"])
+        except LakeError:
+            behind = ()
+        told = behind if behind == before else ()
+        self._behind[pipeline.name] = (now, behind, told)
+        return told
 
     def _tell(self, pipeline: Pipeline, files: list[str]) -> None:
         """Say at once what was not waiting before, and what still is after a while that grows."""

@@ -24,6 +24,7 @@ from lake.source import Source
 from lake.table import Table
 from lake.watch import Watcher
 from tests.conftest import ROOT
+from tests.tiny import clean_orders, source_at, sum_orders, write_orders
 
 
 class Clock:
@@ -81,12 +82,11 @@ def test_what_arrives_is_said_at_once(watched: Watched) -> None:
 
 
 def test_what_still_waits_is_said_again_less_and_less_often(watched: Watched) -> None:
-    """As long as nobody takes the file in, it is told again: after half a minute, then after twice as long each time, at most a quarter of an hour."""
+    """As long as nobody takes the file in, it is told again: after half a minute, then after twice as long each time, at most an hour."""
     watched.drop("a.csv")
-    told = [watched.clock.now for _ in range(4 * 360) if watched.look(after=10)]
+    told = [watched.clock.now for _ in range(3 * 360 + 30) if watched.look(after=10)]
     pauses = [round(later - earlier) for earlier, later in itertools.pairwise(told)]
-    assert pauses[:6] == [30, 60, 120, 240, 480, 900]
-    assert set(pauses[6:]) == {900}
+    assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
 
 def test_what_landed_waits_until_it_is_in_bronze(watched: Watched) -> None:
@@ -120,6 +120,34 @@ def test_looking_where_nothing_changed_costs_next_to_nothing(watched: Watched) -
     before = watched.run.store.requests.total()
     watched.look()
     assert watched.run.store.requests.total() - before <= 1
+
+
+def test_what_a_killed_run_left_undone_is_told(run: Run, tmp_path: Path) -> None:
+    """Rows that are in bronze and not in silver, with no run at them: told by the second look that finds them so, and no more once a run has carried them on."""
+    write_orders(tmp_path, "monday.csv", [(1, "ann", "10.50", "2024-01-01"), (2, "bob", "7.00", "2024-01-01")])
+    pipeline = Pipeline("shop", [source_at(tmp_path)], [clean_orders, sum_orders])
+    said: list[dict[str, Any]] = []
+    clock = Clock()
+    watcher = Watcher(run, [pipeline], lambda _, __, payload: said.append(payload), clock)
+
+    def look(after: float) -> list[str]:
+        clock.now += after
+        before = len(said)
+        watcher.look()
+        return [name for payload in said[before:] for name in payload["first"]]
+
+    for step in pipeline.steps:
+        if step.kind != "hop":
+            do_step(run, step)
+    assert look(1) == []
+    assert look(10) == []
+    told = look(60)
+    assert [name.partition(":")[0] for name in told] == [step.name for step in pipeline.steps if step.kind == "hop"][: len(told)]
+    assert told
+    for step in pipeline.steps:
+        do_step(run, step)
+    assert look(60) == []
+    assert look(600) == []
 
 
 def test_a_source_that_cannot_be_listed_keeps_no_other_from_being_watched(watched: Watched, run: Run, tmp_path: Path) -> None:
