@@ -23,6 +23,9 @@ _FORBIDDEN_IN_NAMES = re.compile(r"[ ,;{}()\n\t=\x00-\x1f]")
 _UTC = pl.Datetime("us", "UTC")
 _NAIVE = pl.Datetime("us")
 _MOST_MILLISECONDS = (2**63 - 1) // 1000
+_PER_DAY = {"ns": 86_400 * 10**9, "us": 86_400 * 10**6, "ms": 86_400 * 10**3}
+_YEARS = (-719_162, 2_932_896)  # days since 1970: the years 1 to 9999, which Python, SQL and the Delta log can name
+_SPELLED = (-96_465_292, 95_026_236)  # the last days that Polars can write out
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,32 @@ class Gate:
     """What happens to a frame on its way to disk.
 
     `schema` is what Delta will hold; `expressions` make it from the frame; `inexact` counts, per column, values that the
-    conversion would change (each must come out 0 or nothing is published); `conversions` says what was done, for the record.
+    conversion would change, and `beyond` dates that no reader could show (each must come out 0 or nothing is published); `conversions`
+    says what was done, for the record.
     """
 
     schema: pl.Schema
     expressions: list[pl.Expr]
     inexact: dict[str, pl.Expr] = field(default_factory=dict)
     conversions: dict[str, str] = field(default_factory=dict)
+    beyond: dict[str, pl.Expr] = field(default_factory=dict)
+    bounds: tuple[int, int] = _YEARS
+
+    @property
+    def losses(self) -> list[pl.Expr]:
+        """The counts of `inexact` and `beyond`, to be selected from the frame and told by `lost`."""
+        return [count.alias(f"lost {name}") for name, count in self.inexact.items()] + [count.alias(f"beyond {name}") for name, count in self.beyond.items()]
+
+    def lost(self, counts: dict[str, Any]) -> str | None:
+        """What would be lost by the counts of `losses`, naming the columns; None if nothing is."""
+        cut = [name for name in self.inexact if counts[f"lost {name}"]]
+        far = [name for name in self.beyond if counts[f"beyond {name}"]]
+        told = [f"{', '.join(cut)}: Delta would cut values that are finer than microseconds or wider than it holds"] if cut else []
+        return "; ".join(told + ([f"{', '.join(far)}: dates {self._bounds} cannot be shown by those who read the table"] if far else [])) or None
+
+    @property
+    def _bounds(self) -> str:
+        return "outside the years 1 to 9999" if self.bounds == _YEARS else "more than 262,000 years from now"
 
 
 def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
@@ -44,13 +66,16 @@ def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
 
     Conversions that keep every value are always made (small unsigned to the next signed, enum to string, any zone to UTC).
     Those that change the representation (Time to text, Duration to a count of microseconds, 64-bit unsigned to decimal)
-    only with `represent`, as bronze does. Raises DTypeRefused naming every column that cannot pass.
+    only with `represent`, as bronze does: there dates must also lie in the years that every reader knows; a hop may go as far as
+    Polars can write dates out. Raises DTypeRefused naming every column that cannot pass.
     """
+    bounds = _YEARS if represent else _SPELLED
     refused: list[str] = _bad_names(schema)
     out: dict[str, pl.DataType] = {}
     expressions: list[pl.Expr] = []
     inexact: dict[str, pl.Expr] = {}
     conversions: dict[str, str] = {}
+    beyond: dict[str, pl.Expr] = {}
     for name, dtype in schema.items():
         column = pl.col(name)
         try:
@@ -62,6 +87,8 @@ def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
         expressions.append(column if target == dtype else _convert(column, dtype, target).alias(name))
         if target != dtype:
             conversions[name] = f"{dtype} as {target}"
+        if (far := _beyond(column, dtype, bounds)) is not None:
+            beyond[name] = far
         if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
             inexact[name] = (column.dt.nanosecond() % 1000 != 0).sum()
         elif isinstance(dtype, pl.Duration) and dtype.time_unit == "ns":
@@ -74,7 +101,25 @@ def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
         refused.append("there is no column")
     if refused:
         raise DTypeRefused(f"Delta cannot hold {len(refused)} of the columns as they are: {'; '.join(refused)}", "Cast them in the hop")
-    return Gate(pl.Schema(out), expressions, inexact, conversions)
+    return Gate(pl.Schema(out), expressions, inexact, conversions, beyond, bounds)
+
+
+def _beyond(column: pl.Expr, dtype: pl.DataType, bounds: tuple[int, int]) -> pl.Expr | None:
+    """How many dates and instants in the column, however deep, lie outside `bounds`; None where its type has none that could."""
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+            return None  # 64 bits of nanoseconds reach from 1677 to 2262
+        day = 1 if isinstance(dtype, pl.Date) else _PER_DAY[dtype.time_unit]
+        counted = column.to_physical().cast(pl.Int64)
+        return ((counted < bounds[0] * day) | (counted >= (bounds[1] + 1) * day)).sum()
+    if isinstance(dtype, pl.List):
+        return _beyond(column.list.explode(), _instance(dtype.inner), bounds)
+    if isinstance(dtype, pl.Array):
+        return _beyond(column.arr.explode(), _instance(dtype.inner), bounds)
+    if isinstance(dtype, pl.Struct):
+        counts = [found for part in dtype.fields if (found := _beyond(column.struct.field(part.name), _instance(part.dtype), bounds)) is not None]
+        return pl.sum_horizontal(counts) if counts else None
+    return None
 
 
 def delta_type(dtype: pl.DataType) -> Any:

@@ -308,10 +308,8 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     names = [name for name in frame.collect_schema().names() if name not in PROVENANCE and name != RESCUED]
     frame = frame.select(*names, FILE, ROW, LANDED, RESCUED)
     passage = gate(frame.collect_schema(), represent=True)
-    if passage.inexact:
-        lost = frame.select([count.alias(name) for name, count in passage.inexact.items()]).collect(engine="streaming").row(0, named=True)
-        if bad := [name for name, count in lost.items() if count]:
-            raise DTypeRefused(f"{', '.join(bad)}: Delta would cut values that are finer than microseconds or wider than it holds", "Land the column as text")
+    if passage.losses and (lost := passage.lost(frame.select(passage.losses).collect(engine="streaming").row(0, named=True))):
+        raise DTypeRefused(lost, "Land the column as text")
     write_parts(frame.select(passage.expressions), rows)
     return passage.schema, passage.conversions
 

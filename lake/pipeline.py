@@ -271,7 +271,7 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
                 landed = land(run, step.work, progress)
             else:
                 outcomes = tuple(ingest(run, step.work))
-        except (LakeError, pl.exceptions.PolarsError, OSError) as error:
+        except (LakeError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             told = error if isinstance(error, LakeError) else translated(error, step.name)
             tell("error", str(told), run.info, error=told, step=step.name, kind=step.kind, seconds=round(time.perf_counter() - started, 4))
             raise told from None

@@ -169,10 +169,8 @@ def _member(path: Path, compression: Compression | None, dialect: Dialect, hints
         parsed = read_member(path, compression, dialect, path.name, spool)
         names = [name for name in parsed.frame.collect_schema().names() if name not in (ROW, RESCUED)]
         passage = gate(parsed.frame.select(ROW, *names, RESCUED).collect_schema(), represent=True)
-        if passage.inexact:
-            lost = parsed.frame.select(count.alias(name) for name, count in passage.inexact.items()).collect(engine="streaming").row(0, named=True)
-            if bad := [name for name, count in lost.items() if count]:
-                raise FileRejected(f"{', '.join(bad)}: Delta would cut values that are finer than microseconds or wider than it holds")
+        if passage.losses and (lost := passage.lost(parsed.frame.select(passage.losses).collect(engine="streaming").row(0, named=True))):
+            raise FileRejected(lost)
         frame = parsed.frame.select(passage.expressions)
         first = frame.head(rows).collect(engine="streaming")
     except _FAILURES as error:

@@ -91,7 +91,7 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
     measures = [
         driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else [])),
         (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *counted),
-        judged.good.select(pl.len().alias("n"), *(count.alias(f"lost {name}") for name, count in passage.inexact.items())),
+        judged.good.select(pl.len().alias("n"), *passage.losses),
         good.select(content_sums(passage.schema)),
         rules,
         judged.bad.select(pl.len()),
@@ -103,12 +103,12 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
         sinks.append(sink_parts(judged.dead, folder / "dead"))
     try:
         source, result, kept, content, broken, refused, dead, doubted = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
     counts = kept.row(0, named=True)
-    if lost := [name.removeprefix("lost ") for name, count in counts.items() if name.startswith("lost ") and count]:
-        raise DTypeRefused(f"hop {hop.function.__qualname__}: {', '.join(lost)} holds values Delta would cut", "Round them to microseconds in the hop")
+    if lost := passage.lost(counts):
+        raise DTypeRefused(f"hop {hop.function.__qualname__}: {lost}", "Round instants to microseconds in the hop, and set dates that are none to null")
     read, made = source.row(0, named=True), result.row(0, named=True)
     came = made["n"] + dead.item() if where is not None else made["n"]
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None

@@ -1,23 +1,24 @@
 """The careful way: a stretch of text, line by line, into rows, rejects and lines of structure; all that people break and a reader may mend.
 
 What it mends, and when: a record broken over two or more lines, if together they have the right width and the kinds of the columns tell that they belong
-together; a line written with another delimiter, if that cuts it to the right width; quotes nobody doubled (see `fields`). What it rejects with its
+together, or a sentence plainly goes on in the next line; a line written with another delimiter, if that cuts it to the right width; quotes nobody doubled (see `fields`). What it rejects with its
 reason: the header again, lines of another table, blank lines, lines that are no text, quotes never closed, and lines that two readings would fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lake.reading.fields import Cut, Fields, Record, not_utf8, split_lines
+from lake.reading.fields import Cut, Fields, Record, is_torn, not_utf8, split_lines
 from lake.reading.kinds import NOTHING, TEXT, is_title, is_typed, kind_of, likeness, misfits
 
 _OTHERS = (";", "\t", "|", ",")
 _FEWEST_OTHER = 3
 _LONGEST_BREAK = 8  # lines a broken record may be put together from
 _LOOK_AHEAD = 12
+_TWO_READINGS = "it is either the rest of the record before it or a line of its own: nothing tells which"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Careful:
         plain = layout.width > 1 and layout.comment is None and layout.cut.escape is None and not layout.cut.wrapped
         self._quick = layout.width - 1 if plain else None
         self._fields = Fields(layout.cut)
+        self._spaced = Fields(replace(layout.cut, spaced=True, wrapped=False)) if layout.cut.quote and not layout.cut.spaced else None
         self._others = [Fields(Cut(sign, layout.cut.quote, layout.cut.escape)) for sign in _OTHERS if sign != layout.cut.delimiter]
 
     def read(self, text: str, *, final: bool, until: int | None = None) -> Iterator[Piece]:
@@ -126,6 +128,8 @@ class Careful:
             return (1, Piece(self.line, line, reason=first)) if first else (record.lines, Piece(self.line, record.text, reason=foreign))
         if record.reason is not None:
             return record.lines, Piece(self.line, record.text, reason=record.reason)
+        if self._spaced is not None and is_torn(record.fields, layout.cut.quote):
+            return record.lines, self._untorn(self._spaced, record)
         if len(record.fields) == layout.width:
             again = "the header again" if layout.is_header(record.fields) else None
             return record.lines, Piece(self.line, record.text, None if again else record.fields, again)
@@ -151,8 +155,10 @@ class Careful:
             recut = self._recut(record)
             if recut is not None:
                 return record.lines, Piece(self.line, record.text, recut)
-            if (amended := self._continued(record, last)) is not None:
-                return -record.lines, amended
+            if self._hangs_on(record, last):
+                if last is not None and self._goes_on(lines, i, record, last):
+                    return -record.lines, self._continued(record, last)
+                return record.lines, Piece(self.line, record.text, reason=_TWO_READINGS)
             if (joined := self._joined(lines, i, record)) is not None:
                 return joined
         return record.lines, Piece(self.line, record.text, record.fields)
@@ -214,6 +220,14 @@ class Careful:
             return Piece(self.line, line, reason=f"a comment ({self._layout.comment}) with the fields of a record: {bare[:80]!r}")
         return Piece(self.line, line, what="comment")
 
+    def _untorn(self, spaced: Fields, record: Record) -> Piece:
+        """A record with blanks around its quotes, cut as they were meant, if that gives the right width."""
+        found = spaced.record([record.text], 0, self._layout.width) if record.lines == 1 else None
+        if found is None or found.reason is not None or len(found.fields) != self._layout.width:
+            return Piece(self.line, record.text, reason="blanks stand around its quotes, and it has not the right number of fields with or without them")
+        self._mend("blanks around quotes left out")
+        return Piece(self.line, record.text, found.fields)
+
     def _recut(self, record: Record) -> list[str] | None:
         """The fields of a line that only another delimiter cuts to the table's width."""
         if len(record.fields) > 1 or self._layout.width < _FEWEST_OTHER or record.lines > 1:
@@ -225,16 +239,28 @@ class Careful:
                 return found.fields
         return None
 
-    def _continued(self, record: Record, last: Piece | None) -> Piece | None:
-        """The record before with this line as the rest of its last field: only if the line cannot begin a record of its own."""
+    def _hangs_on(self, record: Record, last: Piece | None) -> bool:
+        """Whether a line cannot begin a record, and may be the rest of the last field of the record before it."""
         shape, width = self._layout.shape, self._layout.width
         if last is None or last.fields is None or len(last.fields) != width or width < 2 or len(record.fields) > 1 or not shape:
-            return None
-        if not is_typed(shape[0]) or is_typed(shape[-1]) or not misfits(record.fields, shape) or not last.fields[-1] or last.text.rstrip("\r\n").endswith('"'):
-            return None
+            return False
+        if not is_typed(shape[0]) or is_typed(shape[-1]) or not misfits(record.fields, shape):
+            return False
+        return bool(last.fields[-1]) and not last.text.rstrip("\r\n").endswith('"')
+
+    def _goes_on(self, lines: list[str], i: int, record: Record, last: Piece) -> bool:
+        """Whether the text of the last field goes on in this line: words that do not end there go on in lower case, and a record follows."""
+        before, after = (last.fields or [""])[-1].rstrip(), record.fields[0]
+        if " " not in before or before.endswith((".", "!", "?", ":", ";")) or not after[:1].islower():
+            return False
+        return len(self._cells(lines, i + record.lines)) == self._layout.width
+
+    def _continued(self, record: Record, last: Piece) -> Piece:
+        """The record before with this line as the rest of its last field."""
         self._mend("a last field over two lines joined")
         end = last.text[len(last.text.rstrip("\r\n")) :]
-        return Piece(last.line, last.text + record.text, [*last.fields[:-1], last.fields[-1] + end + record.fields[0]])
+        fields = last.fields or [""]
+        return Piece(last.line, last.text + record.text, [*fields[:-1], fields[-1] + end + record.fields[0]])
 
     def _joined(self, lines: list[str], i: int, record: Record) -> tuple[int, Piece] | None:
         """A record broken by line ends inside unquoted fields, put together; or rejected if its parts might as well be short records."""

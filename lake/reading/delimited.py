@@ -5,7 +5,7 @@ record, and line ends outside values one a record. Together with the parser's ow
 has just the announced fields. A file that is not proved whole is read in stretches of 32 MB, each by the fast way if that proves it, else in pieces of
 1 MB, so that the careful way (`careful`) has only the neighbourhood of a broken line to read.
 
-Every byte of the file is in one of three places: a row, a reject, or `structure` (a mark, title lines, header, comments, blank lines at the end, footer).
+Every byte of the file is in one of three places: a row, a reject, or `structure` (a mark, title lines, header, comments, blank lines at the end, footer, padding).
 Blank lines between records are rejects in a table of several columns, and empty values in one of a single column.
 """
 
@@ -39,7 +39,7 @@ class Parsed:
     `records` counts the file's records, header excluded, independently of `frame`: it must equal rows plus rejects. `structure` holds the lines that
     are neither (line, bytes, what), `mended` how many records were put right in which way.
     What only reading shows: `notes` says by column what was done to keep its values, `renamed` holds names of the file that no
-    column can have, `why` what was chosen for the whole file and for which reason.
+    column can have, `why` what was chosen for the whole file and for which reason, `remarks` what the commit should say of it.
     """
 
     frame: pl.LazyFrame
@@ -50,6 +50,7 @@ class Parsed:
     why: dict[str, str] = field(default_factory=dict)
     structure: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=STRUCTURE))
     mended: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,9 @@ class _Sink:
         self._flush()
         rejects = pl.concat([*self._rejected, pl.DataFrame(self._rejects, schema=REJECTS, orient="row")])
         frame = pl.scan_parquet(self._parts, glob=False) if self._parts else _no_rows(self._dialect)
-        return Parsed(frame, rejects, self.records, structure=_structure(region, self._pieces), mended=mended)
+        filled = f"{region.padding:,} byte{'s' if region.padding > 1 else ''} of padding (NUL, 0x1A) at the end left out"
+        remarks = (filled,) if region.padding else ()
+        return Parsed(frame, rejects, self.records, structure=_structure(region, self._pieces), mended=mended, remarks=remarks)
 
     def _reject(self, piece: Piece) -> None:
         self._rejects.append((self.records, piece.line, raw_of(piece.text), piece.reason or f"a {piece.what} line, after {_MOST_STRUCTURE:,} of them"))

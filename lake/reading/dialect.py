@@ -14,10 +14,11 @@ from lake.reading.findings import Known
 from lake.reading.formats import Format, foreign, format_of
 from lake.reading.sniff import Told, find_cut
 from lake.reading.structure import find_structure
-from lake.reading.text import find_encoding
+from lake.reading.text import Between, find_encoding, padding
 
 _RESERVED = {FILE, ROW, LANDED, RESCUED}
 _HEAD = 1 << 16
+_TOLD = "the source declares it"
 
 
 class Hints(BaseModel):
@@ -101,15 +102,21 @@ class Dialect(BaseModel):
         return self.model_dump(exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape"})
 
     @property
+    def doubt(self) -> str | None:
+        """That the encoding is a guess, and why, where the bytes do not prove it."""
+        why = self.why.get("encoding")
+        return f"the encoding is a guess: {why}" if why and why != _TOLD and not self.encoding.startswith("utf") else None
+
+    @property
     def renamed(self) -> dict[str, str]:
         """Columns whose name in the file could not be kept, with that name."""
         return {column: was for column, was in zip(self.columns, self.named, strict=False) if column != was}
 
 
-def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail: bytes | None = None) -> Dialect:
+def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail: bytes | None = None, between: Between | None = None) -> Dialect:
     """The dialect of a file that begins with `head`: 64 KiB, and the first line if that is longer.
 
-    `tail` is the end of the file, from a place that is a multiple of four; None if the head is all of it.
+    `tail` is the end of the file, from a place that is a multiple of four; None if the head is all of it. `between` tells of the rest.
     """
     start = head[:_HEAD]
     kind = hints.format or format_of(start, name, cut=tail is not None or len(head) > _HEAD)
@@ -119,9 +126,9 @@ def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail:
         return Dialect(member=member, format=kind, problem=f"it is named {name} but its content is {foreign(start)}")
     if kind in ("empty", "parquet", "arrow", "excel"):
         return Dialect(member=member, format=kind)
-    encoding, reason = find_encoding(start, tail or b"", cut=tail is not None or len(head) > _HEAD)
+    encoding, reason = find_encoding(start, tail or b"", cut=tail is not None or len(head) > _HEAD, between=between)
     if hints.encoding:
-        encoding, reason = hints.encoding, "the source declares it"
+        encoding, reason = hints.encoding, _TOLD
     if kind in ("json", "ndjson"):
         return Dialect(member=member, format=kind, encoding=encoding, records=hints.records)
     why = {"encoding": reason} if reason else {}
@@ -130,12 +137,12 @@ def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail:
 
 def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None) -> Dialect:
     """The dialect of delimited text: how it is cut, which lines are the table, and the names of its columns."""
-    lines = split_lines(head.decode(plain.encoding, "replace").removeprefix("\ufeff"))
+    lines = split_lines(_unpadded(head.decode(plain.encoding, "replace").removeprefix("\ufeff")))
     if tail is not None and len(lines) > 1:
         lines = lines[:-1]  # it may be cut
     if not any(line.strip() for line in lines):
         return plain.model_copy(update={"why": plain.why | {"header": "there is nothing but blank lines"}})
-    ending = None if tail is None else split_lines(tail.decode(_without_mark(plain.encoding, head), "replace"))[1:]
+    ending = None if tail is None else split_lines(_unpadded(tail.decode(_without_mark(plain.encoding, head), "replace")))[1:]
     known = Known(hints.header, hints.skip_lines, hints.footer_lines, hints.comment, hints.table)
     told = Told(hints.delimiter, hints.quote, hints.escape)
     cut, why = find_cut([line for line in lines[hints.skip_lines or 0 :] if not hints.comment or not line.startswith(hints.comment)], name, told)
@@ -146,9 +153,14 @@ def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes
             "rest": found.rest,
             "header": found.header, "skip_lines": found.skip_lines, "footer_lines": found.footer_lines, "comment": found.comment,
             "comment_told": hints.comment is not None, "table": found.table, "tables": found.tables, "units": found.units, "shape": found.shape,
-            "columns": column_names(found.names), "named": found.names, "why": plain.why | why | found.why,
+            "columns": column_names(found.names), "named": found.names, "why": plain.why | why | found.why, "problem": found.problem,
         }
     )  # fmt: skip
+
+
+def _unpadded(text: str) -> str:
+    """The text without what is no text at its end."""
+    return text[: len(text) - padding(text.encode("utf-8"))]  # padding is ASCII: as many characters as bytes
 
 
 def _without_mark(encoding: str, head: bytes) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 OPEN = "a quote is opened and never closed"
+NOT_UTF_8 = "not valid UTF-8"
 _ANOTHER = re.compile(r"[\udc80-\udcff]")
 csv.field_size_limit(1 << 27)  # the library's default of 128 KiB a field would reject long texts
 
@@ -220,9 +221,22 @@ class Fields:
         return inner._replace(lines=outer.lines, text=outer.text)
 
 
+def is_torn(fields: list[str], quote: str | None) -> bool:
+    """Whether a quoted field was cut in two: one field begins with blanks and a quote that it does not close, and a later one ends with a quote."""
+    if quote is None:
+        return False
+    begun = False
+    for field in fields:
+        bare = field.strip(" \t")
+        if begun and bare.endswith(quote) and not bare.startswith(quote):
+            return True
+        begun |= field != bare and bare.startswith(quote) and not (len(bare) > 1 and bare.endswith(quote))
+    return False
+
+
 def not_utf8(text: str) -> str | None:
     """Why a text that was decoded with surrogates in place of foreign bytes is none."""
     found = _ANOTHER.search(text)
     if found is None:
         return None
-    return f"not valid UTF-8 at byte {len(text[: found.start()].encode('utf-8', 'surrogateescape')) + 1} of the record"
+    return f"{NOT_UTF_8} at byte {len(text[: found.start()].encode('utf-8', 'surrogateescape')) + 1} of the record"

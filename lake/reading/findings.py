@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Structure:
-    """What was found: lines to skip, header records and their fields as names, the units beside them, the last lines that are no records, and the rest."""
+    """What was found: lines to skip, header records and their fields as names, the units beside them, the last lines that are no records, and the rest.
+
+    `problem` says which hint does not fit the file, where one does not.
+    """
 
     skip_lines: int = 0
     header: int = 1
@@ -21,6 +24,7 @@ class Structure:
     tables: list[int] = field(default_factory=list)
     shape: str = ""
     why: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ import json
 import re
 from typing import Literal
 
-from lake.reading.text import find_encoding, wide_encoding
+from lake.reading.text import find_encoding, padding, wide_encoding
 
 Format = Literal["csv", "json", "ndjson", "parquet", "arrow", "excel", "empty", "binary"]
 
 
+_PACKED = {"zip": (b"PK\x03\x04", b"PK\x05\x06"), "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "bz2": b"BZh", "xz": b"\xfd7zXZ"}
+_FEW = 8  # NULs that a text of any size may have
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>]|\?xml[\s?])", re.IGNORECASE)
 
 
@@ -18,7 +20,16 @@ def foreign(head: bytes) -> str:
     """What a file is that holds no table, in words."""
     if _MARKUP.match(head):
         return "XML" if b"<?xml" in head[:200].lower() and b"<html" not in head[:2000].lower() else "a web page"
-    return "a PDF" if head.startswith(b"%PDF") else "a picture" if head[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"GIF8") else "binary"
+    if head.startswith((b"\x89PNG", b"GIF8", b"\xff\xd8\xff")):
+        return "a picture"
+    packed = next((name for name, magic in _PACKED.items() if head.startswith(magic)), None)
+    if packed:
+        return f"packed once more ({packed}): one packing is undone, no more; land what is inside"
+    if head.startswith(b"%PDF"):
+        return "a PDF"
+    nuls, controls = head.count(0), _controls(head)
+    told = f"{nuls:,} of its first {len(head):,} bytes are NUL" if 2 * nuls >= controls else f"{controls:,} of its first {len(head):,} bytes are control signs"
+    return f"binary: {told}; text has none" if controls else "binary"
 
 
 def format_of(head: bytes, name: str, *, cut: bool = False) -> Format:
@@ -51,11 +62,16 @@ def format_of(head: bytes, name: str, *, cut: bool = False) -> Format:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Text has no NULs, unless it is UTF-16 or UTF-32 and begins by saying so; a stray one in a long text is still text."""
+    """Text has no NULs, unless it is UTF-16 or UTF-32 and begins by saying so; a few in a text, and those that fill up its end, do not make it another."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or wide_encoding(head):
         return False
-    controls = sum(head.count(byte) for byte in range(0x20) if byte not in b"\t\n\r\f\v\x1b\x1e\x1f\x01")
-    return head.count(0) > len(head) // 100 + 1 or controls > len(head) // 20 + 2
+    head = head[: len(head) - padding(head)] or head
+    nuls = head.count(0)
+    return nuls > max(len(head) // 100 + 1, min(_FEW, len(head) // 4)) or _controls(head) - nuls > len(head) // 20 + 2
+
+
+def _controls(head: bytes) -> int:
+    return sum(head.count(byte) for byte in range(0x20) if byte not in b"\t\n\r\f\v\x1b\x1e\x1f\x01")
 
 
 def _has_json_lines(text: str) -> bool:

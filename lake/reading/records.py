@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,14 +15,17 @@ from lake.errors import FileRejected
 from lake.reading.columnar import read_columnar
 from lake.reading.delimited import REJECTS, Parsed, read_delimited
 from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
+from lake.reading.fields import NOT_UTF_8
+from lake.reading.formats import foreign
 from lake.reading.json_records import read_document, read_ndjson
 from lake.reading.sheet import read_workbook
 from lake.reading.strict import only_whole
-from lake.reading.text import transcoded
-from lake.reading.unpack import Compression, members, most_bytes, unpack
+from lake.reading.text import Between, restored, transcoded
+from lake.reading.unpack import Compression, compression_of, members, most_bytes, unpack
 from lake.reading.workbook import lay_out
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
+_COLUMNAR = (b"PAR1", b"ARROW1", b"PK\x03\x04")
 
 
 def examine(path: Path, compression: Compression | None, name: str, hints: Hints) -> list[Dialect]:
@@ -37,12 +41,12 @@ def examine(path: Path, compression: Compression | None, name: str, hints: Hints
 
 def _examine_member(path: Path, compression: Compression | None, member: str | None, inner: str, name: str, hints: Hints) -> Dialect:
     try:
-        head, tail = _ends(path, compression, member, name, most_bytes(path, compression, hints.most_bytes))
+        head, tail, between = _ends(path, compression, member, name, most_bytes(path, compression, hints.most_bytes))
     except FileRejected as rejected:
         return Dialect(member=member, format="binary", problem=rejected.message)
     if head[257:262] == b"ustar":
         return Dialect(member=member, format="binary", problem=f"{inner} is a tar archive; land the files in it")
-    dialect = find_dialect(head, inner, member, hints, tail).model_copy(update={"most_bytes": hints.most_bytes})
+    dialect = find_dialect(head, inner, member, hints, tail, between).model_copy(update={"most_bytes": hints.most_bytes})
     if dialect.format == "excel" and not dialect.problem:
         return _examine_workbook(path, compression, dialect, name, hints)
     if compression is None and dialect.format in ("parquet", "arrow") and not dialect.problem:
@@ -55,8 +59,11 @@ def _examine_member(path: Path, compression: Compression | None, member: str | N
     return dialect
 
 
-def _ends(path: Path, compression: Compression | None, member: str | None, name: str, most: int | None) -> tuple[bytes, bytes | None]:
-    """The first 64 KiB, or the first line if that is longer, and the last from a multiple of four on; None if the first are all. Damage further on shows later."""
+def _ends(path: Path, compression: Compression | None, member: str | None, name: str, most: int | None) -> tuple[bytes, bytes | None, Between]:
+    """The first 64 KiB, or the first line if that is longer, the last from a multiple of four on (None if the first are all), and what is between.
+
+    Damage further on shows later. Of a file whose first bytes are not ASCII nothing between is looked at.
+    """
     head = b""
     chunks = unpack(path, compression, member, name, most)
     for chunk in chunks:
@@ -67,27 +74,34 @@ def _ends(path: Path, compression: Compression | None, member: str | None, name:
     limit = max(_HEAD, min(ends, default=len(head)) // 4 * 4 + 4)
     if head.count(b'"', 0, limit) % 2:
         limit = len(head)  # a quoted value goes on
-    size, tail, head = len(head), head[limit:], head[:limit]
+    size, rest, head = len(head), head[limit:], head[:limit]
+    looks = head[:_HEAD].isascii() and not head.startswith(_COLUMNAR)
+    tail, between = rest[-_HEAD - 4 :], Between().with_chunk(head[-1:] + rest) if looks else Between()
+    try:
+        for chunk in chunks if looks or compression is not None else ():
+            size += len(chunk)
+            between = between.with_chunk(tail[-1:] + chunk) if looks else between
+            tail = (tail + chunk)[-_HEAD - 4 :]
+    except FileRejected:
+        return head, b"", between
     if compression is None:
         begin = max(0, path.stat().st_size - _HEAD) // 4 * 4
         with path.open("rb") as handle:
             handle.seek(begin)
             tail = handle.read()
-        return head, None if begin + len(tail) <= len(head) else tail
-    try:
-        for chunk in chunks:
-            size += len(chunk)
-            tail = (tail + chunk)[-_HEAD - 4 :]
-    except FileRejected:
-        return head, b""
-    return head, tail[(len(tail) - size) % 4 :] if size > len(head) else None
+        return head, None if begin + len(tail) <= len(head) else tail, between
+    return head, tail[(len(tail) - size) % 4 :] if size > len(head) else None, between
 
 
 def _examine_workbook(path: Path, compression: Compression | None, dialect: Dialect, name: str, hints: Hints) -> Dialect:
     most = most_bytes(path, compression, hints.most_bytes)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return lay_out(path if compression is None else _plain(path, compression, dialect, name, Path(folder), most), dialect, hints)
+            plain = path if compression is None else _plain(path, compression, dialect, name, Path(folder), most)
+            if compression_of(plain) == "zip":
+                with plain.open("rb") as handle:
+                    raise FileRejected(f"{dialect.member or name} is {foreign(handle.read(8))}")
+            return lay_out(plain, dialect, hints)
     except FileRejected as rejected:
         return dialect.model_copy(update={"format": "binary", "problem": rejected.message})
 
@@ -108,7 +122,11 @@ def read_member(path: Path, compression: Compression | None, dialect: Dialect, n
     try:
         if dialect.format == "csv":
             parsed = read_delimited(plain, dialect, spool / "rows")
-            return only_whole(parsed, plain, dialect) if strict else parsed
+            parsed = only_whole(parsed, plain, dialect) if strict else parsed
+            if dialect.encoding != "utf-8":
+                start = next(unpack(path, compression, dialect.member, name, most), b"")[:4]
+                parsed = replace(parsed, rejects=_as_they_came(parsed.rejects, dialect.encoding, start))
+            return replace(parsed, remarks=(*([dialect.doubt] if dialect.doubt else []), *parsed.remarks))
         if dialect.format == "ndjson":
             return read_ndjson(plain, spool / "rows")
         if dialect.format == "json":
@@ -129,6 +147,17 @@ def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: 
     with target.open("wb") as handle:
         handle.writelines(changed(chunks, dialect.encoding) if text and dialect.encoding != "utf-8" else chunks)
     return target
+
+
+def _as_they_came(rejects: pl.DataFrame, encoding: str, start: bytes) -> pl.DataFrame:
+    """The rejects of a text that was transcoded, with the file's own bytes, and reasons that speak of these."""
+    told = []
+    for number, line, text, reason in rejects.iter_rows():
+        raw, at = restored(text, encoding, start)
+        if at is not None and reason.startswith(NOT_UTF_8):
+            reason = f"not valid {encoding.upper()} at byte {at + 1} of the record"
+        told.append((number, line, raw, reason))
+    return pl.DataFrame(told, schema=REJECTS, orient="row")
 
 
 def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import IO
 
 from lake.reading.careful import Layout, Piece
 from lake.reading.fields import Fields, split_lines
+from lake.reading.text import padding
 
 _MARK = b"\xef\xbb\xbf"
 _BLOCK, _LONGEST_HEAD = 1 << 18, 1 << 27
@@ -16,7 +17,10 @@ _BLOCK, _LONGEST_HEAD = 1 << 18, 1 << 27
 
 @dataclass(frozen=True)
 class Region:
-    """The bytes from `start` to `end` hold the records, the first of them on line `line`; `before` are the pieces of the lines above."""
+    """The bytes from `start` to `end` hold the records, the first of them on line `line`; `before` are the pieces of the lines above.
+
+    The last `footer` bytes of the file are no records, and of these the last `padding` no text.
+    """
 
     start: int
     end: int
@@ -26,6 +30,7 @@ class Region:
     prefix: bytes = b""
     before: list[Piece] = field(default_factory=list)
     footer: int = 0
+    padding: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ def find_region(path: Path, layout: Layout, above: Above, footer: int) -> Region
             length *= 4
         taken = sum(len(raw_of(piece.text)) for piece in pieces)
         start = mark + taken
-        end, footer_start = _end(handle, start, size, footer)
+        filled = _padding(handle, start, size, single=layout.width == 1)
+        below, footer_start = _end(handle, start, size - filled, footer)
     lines = sum(len(split_lines(piece.text)) for piece in pieces)
-    return Region(start, footer_start, size, lines + 1, mark, data[:taken], pieces, end)
+    return Region(start, footer_start, size, lines + 1, mark, data[:taken], pieces, below + filled, filled)
 
 
 def raw_of(text: str) -> bytes:
@@ -99,6 +105,19 @@ def _skipped(i: int, line: str, above: Above) -> Piece:
     return Piece(i + 1, line, reason=reason)
 
 
+def _padding(handle: IO[bytes], start: int, size: int, *, single: bool) -> int:
+    """How many bytes at the end of the file, which has `size` of them, are padding."""
+    length = _BLOCK
+    while True:
+        begin = max(start, size - length)
+        handle.seek(begin)
+        data = handle.read(size - begin)
+        found = padding(data, single=single)
+        if found < len(data) or begin == start or length >= _LONGEST_HEAD:
+            return found
+        length *= 4
+
+
 def _end(handle: IO[bytes], start: int, size: int, footer: int) -> tuple[int, int]:
     """How many bytes at the end are no records, and where they begin: blank lines, and `footer` lines that are not blank (with the blank ones between)."""
     length = _BLOCK
@@ -123,7 +142,9 @@ def pieces_after(path: Path, region: Region, layout: Layout, line: int) -> Itera
     fields = Fields(layout.cut)
     with path.open("rb") as handle:
         handle.seek(region.end)
-        for i, text in enumerate(split_lines(handle.read().decode("utf-8", "surrogateescape"))):
+        below = handle.read(region.size - region.padding - region.end).decode("utf-8", "surrogateescape")
+        filled = handle.read().decode("utf-8", "surrogateescape")
+        for i, text in enumerate(lines := split_lines(below)):
             if not text.strip("\r\n"):
                 yield Piece(line + i, text, what="blank")
                 continue
@@ -132,3 +153,5 @@ def pieces_after(path: Path, region: Region, layout: Layout, line: int) -> Itera
                 yield Piece(line + i, text, reason="a line below the records that has their width, such as a total: not a record")
             else:
                 yield Piece(line + i, text, what="footer")
+        if filled:
+            yield Piece(line + len(lines), filled, what="padding")

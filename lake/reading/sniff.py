@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from lake.reading.fields import Cut, Fields, Record, split_lines
+from lake.reading.fields import Cut, Fields, Record, is_torn, split_lines
 from lake.reading.kinds import TEXT, is_title, is_typed, kind_of, shape_of
 
 ONE_COLUMN = "\x1f"  # the delimiter of a text that has none: a sign that text does not hold
@@ -192,7 +192,7 @@ def _is_rare_table(trial: Trial) -> bool:
     if trial.cut.delimiter == ":" and trial.width > 2 and trial.share == 1 and tight and is_title(rows[0]):
         return True
     rows = [row for row in rows if len(row) == trial.width]
-    if trial.cut.delimiter == " " and (any(not cell for row in rows for cell in row) or all(row[0].endswith(_COMMON) for row in rows)):
+    if trial.cut.delimiter == " " and (any(not cell or cell in _COMMON for row in rows for cell in row) or all(row[0].endswith(_COMMON) for row in rows)):
         return False
     shape = shape_of(rows[1:], trial.width)
     typed = sum(map(is_typed, shape))
@@ -231,7 +231,8 @@ def _quoted(lines: list[str], cut: Cut, why: dict[str, str], told: Told) -> tupl
     if trial.cut.escape and told.escape is None:
         why |= {"escape": "a backslash escapes quotes and delimiters"}
     apart = quote and len(re.findall(rf"{re.escape(cut.delimiter)} +{re.escape(quote)}", text)) > 1 and cut.delimiter + quote not in text
-    seen = quote is not None and _has_spaced_quotes(trial)
+    torn = any(is_torn(record.fields, quote) for record in trial.records)
+    seen = quote is not None and (torn or _has_spaced_quotes(trial))
     if quote and (apart or seen):
         spaced = _try(lines, replace(trial.cut, spaced=True))
         before, after = (trial.share, -trial.broken), (spaced.share, -spaced.broken)

@@ -49,6 +49,9 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
     """The structure of a text whose first lines are `head`; `tail` its last ones, None if the head is all of it."""
     found = Structure()
     skipped = known.skip_lines or 0
+    if not any(line.strip() for line in head[skipped:]):
+        found.problem = f"Hints(skip_lines={skipped}) leaves nothing: " + (f"the file has {len(head)} lines" if tail is None else "it reaches too far down")
+        return found
     lines = [Line(line.at + skipped, line.text, line.fields) for line in lines_of(head[skipped:], cut)]
     lines = [line for line in lines if line.at > 2 or not DECLARED.fullmatch(line.text)]
     found.skip_lines = known.skip_lines or 0
@@ -57,6 +60,8 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
         found.why["comment"] = f"lines that begin with {found.comment} are comments" + (", as the source declares" if known.comment else "")
         lines = [line for line in lines if not line.text.startswith(found.comment) or _is_commented_header(line, lines, found.comment, known)]
     lines = _of_table(lines, found, known, whole=tail is None)
+    if found.problem:
+        return found
     width = _width_of(lines)
     top = _top_of(lines, width, known)
     if top is None:
@@ -77,6 +82,9 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
         if tail is None and found.footer_lines:
             last = len(head) - _lines_below(head, found.footer_lines)
             rows = [line.fields for line in lines[top:] if line.fields and (line.at < last or line is first)]
+    if tail is None and not isinstance(known.header, bool) and (known.header or 0) > len(rows):
+        found.problem = f"Hints(header={known.header}) names more header lines than there are: {len(rows)}"
+        return found
     find_header(rows, max(len(rows[0]), 1), found, known)
     return found
 
@@ -163,18 +171,26 @@ def _of_table(lines: list[Line], found: Structure, known: Known, *, whole: bool)
             starts.append((first, len(block), True))
     if len(starts) < 2 or (known.table is None and any(not _has_names(start, lines) for start, _, _ in starts)):
         if known.table is not None and known.table > 1:
-            found.why["table"] = f"table {known.table} is declared, but only {max(1, len(starts))} was found in the beginning of the file"
+            found.problem = _no_table(known.table, 1, whole=whole)
+        return lines
+    if known.table is not None and known.table > len(starts):
+        found.problem = _no_table(known.table, len(starts), whole=whole)
         return lines
     counts = [count for _, count, _ in starts]
     if not whole:
         counts[-1] += len(lines)
-    found.table = min(known.table or counts.index(max(counts)) + 1, len(starts))
+    found.table = known.table or counts.index(max(counts)) + 1
     found.tables = [start.at + 1 for start, _, _ in starts]
     told = "as the source declares" if known.table else "the longest"
     found.why["table"] = f"{len(starts)} tables begin on lines {', '.join(map(str, found.tables))}; table {found.table} is read, {told}"
     begin = starts[found.table - 1][0].at
     end = starts[found.table][0].at if found.table < len(starts) else None
     return [line for line in lines if line.at >= begin and (end is None or line.at < end)]
+
+
+def _no_table(wanted: int, count: int, *, whole: bool) -> str:
+    there = f"{count} tables were found" if count > 1 else "1 table was found"
+    return f"Hints(table={wanted}) names a table that is not there: {there} in {'the file' if whole else 'the beginning of the file'}"
 
 
 def _has_values(block: list[Line]) -> bool:
