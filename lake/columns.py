@@ -86,6 +86,11 @@ class Columns:
         why = _refusal(hop, _known(now))
         return why if why and _refusal(hop, _known(former)) is None else None
 
+    def refuses(self, hop: Hop) -> str | None:
+        """Why the hop cannot run as it is declared now on the columns as they will be; None if it can, or nothing is known of them."""
+        now = {name: self._schema(hop.reads(name), self.now) for name in hop.inputs}
+        return None if None in now.values() else _refusal(hop, _known(now))
+
     def _schema(self, table: Table, some: Schemas) -> pl.Schema | None:
         if table.name in some:
             return some[table.name]

@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from lake.columns import Columns, declared_columns
-from lake.contract import PROVENANCE, RESCUED
+from lake.contract import PROVENANCE, RESCUED, unsound
 from lake.delta import schema_of
 from lake.errors import NotFound
 from lake.hop import Hop
@@ -48,7 +48,12 @@ class Finding:
     grade: str
     breaking: bool = False
     downstream: tuple[Column, ...] = ()
-    note: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What else is to be said, in one line."""
+        return "; ".join(self.notes)
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,14 @@ class _Known:
             return [Finding(table.name, None, told, "first")]
         if table.name in self.raw:
             return [*self._planned(table, doc), *_reworded(table, doc)]
-        changes = compare(doc, wanted) if wanted else []
-        return [self._finding(table, change, changes, doc, wanted or {}) for change in changes]
+        broken = unsound(table.contract) if table.contract is not None else {}
+        changes = [change for change in (compare(doc, wanted) if wanted else []) if not (change.kind.startswith("rule") and change.about in broken)]
+        found = [self._finding(table, change, changes, doc, wanted or {}) for change in changes]
+        own = next((hop for hop in self.columns.hops if hop.table.name == table.name), None)
+        gone = [change.what for change in changes if change.kind == "column removed"]
+        stops = self.columns.refuses(own) if own is not None and gone and not broken else None
+        told = [replace(one, notes=(*one.notes, f"the table's own hop stops: {stops}")) if stops and one.what in gone else one for one in found]
+        return told + [Finding(table.name, None, error.message, "breaking", True, notes=(error.hint or "",)) for error in broken.values()]
 
     def abandoned(self, flow: str | None) -> list[Finding]:
         """The tables of the release that nothing fills any more."""
@@ -150,7 +161,7 @@ class _Known:
         hit = {"column": [] if verb == "added" else [change.was or change.about], "key": sorted({*doc["key"], *wanted["key"]})}.get(kind, [])
         if kind == "rule":
             hit = _spoken_of(change.about, doc, wanted)
-        found = Finding(table.name, column, change.what, classify([change]), _breaks(change), note=_hint(change, changes, doc, wanted))
+        found = Finding(table.name, column, change.what, classify([change]), _breaks(change), notes=_hint(change, changes, doc, wanted))
         return self._judged(found, hit)
 
     def _planned(self, table: Table, doc: dict[str, Any]) -> list[Finding]:
@@ -167,10 +178,8 @@ class _Known:
         hops = [hop for hop in self.columns.hops if hop.table.name in {table for table, _ in below}]
         stopped = {hop.table.name: why for hop in hops if self._reads(hop, finding.table, hit) and (why := self.columns.stops(hop))}
         unknown = [f"{why}, so each column of {hop.table.name} may depend on every other" for hop in hops if (why := self.columns.needs(hop).untraced)]
-        notes = [finding.note, *(f"the hop that fills {name} stops: {why}" for name, why in stopped.items()), *unknown]
-        return Finding(
-            finding.table, finding.column, finding.what, finding.grade, finding.breaking or bool(stopped), below, "; ".join(note for note in notes if note)
-        )
+        notes = (*finding.notes, *(f"the hop that fills {name} stops: {why}" for name, why in stopped.items()), *unknown)
+        return replace(finding, breaking=finding.breaking or bool(stopped), downstream=below, notes=notes)
 
     def _reads(self, hop: Hop, table: str, columns: list[str]) -> bool:
         return any(pair[0] == hop.table.name for column in columns for pair in self.columns.direct(table, column))
@@ -225,14 +234,14 @@ def _breaks(change: Change) -> bool:
     return not change.backward if change.kind == "column retyped" else not change.forward
 
 
-def _hint(change: Change, changes: Sequence[Change], doc: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _hint(change: Change, changes: Sequence[Change], doc: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, ...]:
     """That a removed and an added column may be one that was renamed: if exactly one pair is of one type."""
     if change.kind != "column removed":
-        return "notebooks must read the new name" if change.kind == "column renamed" else ""
+        return ("notebooks must read the new name",) if change.kind == "column renamed" else ()
     was, now = ({column["name"]: column["type"] for column in one["columns"]} for one in (doc, wanted))
     added = [other.about for other in changes if other.kind == "column added"]
     pairs = [(old.about, new) for old in changes if old.kind == "column removed" for new in added if was[old.about] == now[new]]
     if len(pairs) != 1 or pairs[0][0] != change.about:
-        return ""
+        return ()
     old, new = pairs[0]
-    return f'if {new} is what {old} is called now, declare renamed_from={{"{new}": "{old}"}}'
+    return (f'if {new} is what {old} is called now, declare renamed_from={{"{new}": "{old}"}}',)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dataframely as dy
@@ -53,12 +55,14 @@ def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str, warn: froz
 
     Text is parsed into the contract's numbers and dates (ISO 8601), and a value that cannot be is a broken rule `column|dtype` or
     `column|date`. Instants are parsed in the hop, which knows their format and zone. Other type
-    differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns.
+    differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns. A rule that cannot be
+    evaluated on the contract's columns is DeclarationError.
 
     `marks` names further rules, each with the Boolean column of `frame` that says whether a row keeps it. Rows that break nothing
     but rules in `warn` are good.
     """
     marks = marks or {}
+    check_sound(contract)
     schema = pl.Schema({name: dtype for name, dtype in frame.collect_schema().items() if name not in marks.values()})
     carried = [name for name in PROVENANCE if name in schema]
     _fit(contract, schema, carried, who)
@@ -98,12 +102,52 @@ def rule_names(contract: type[Contract]) -> list[str]:
 
 
 def rule_expressions(contract: type[Contract]) -> dict[str, pl.Expr]:
-    """What is asked of each row, by rule, key uniqueness excepted: true where a row keeps it."""
-    return {name: rule.expr for name, rule in contract._validation_rules(with_cast=False).items() if name != "primary_key"}  # noqa: SLF001
+    """What is asked of each row, by rule, key uniqueness and what is not sound excepted: true where a row keeps it."""
+    left_out = {"primary_key", *unsound(contract)}
+    return {name: rule.expr for name, rule in contract._validation_rules(with_cast=False).items() if name not in left_out}  # noqa: SLF001
+
+
+@functools.cache
+def unsound(contract: type[Contract]) -> Mapping[str, DeclarationError]:
+    """The rules that cannot be evaluated, since they speak of a column the contract has not or raise, by name, with what is wrong and where."""
+    found: dict[str, DeclarationError] = {}
+    for name, rule in contract._validation_rules(with_cast=False).items():  # noqa: SLF001  # dataframely 3 has no public listing of rules
+        code = _code_of(contract, name)
+        where = f"See {placed(code.co_filename)}:{code.co_firstlineno}" if code else "Correct it in the contract"
+        try:
+            spoken = rule.expr.meta.root_names()
+        except Exception as error:  # noqa: BLE001  # the team's code: whatever it raises is told as theirs
+            gone = getattr(error, "name", None) if isinstance(error, AttributeError) and getattr(error, "obj", None) is contract else None
+            told = f"speaks of {gone}, which is no column of it" if gone else f"raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            found[name] = DeclarationError(f"contract {contract.__name__}: rule {name} {told}", where)
+            continue
+        known = {*contract.columns(), *PROVENANCE}
+        if lost := [column for column in spoken if column not in known and not column.startswith(("^", "*"))]:
+            found[name] = DeclarationError(f"contract {contract.__name__}: rule {name} speaks of {', '.join(lost)}, which is no column of it", where)
+    return found
+
+
+def _code_of(contract: type[Contract], rule: str) -> types.CodeType | None:
+    """The code of the function that a rule was made of; None for one that a column makes."""
+    made = next((vars(kind)[rule] for kind in contract.__mro__ if rule in vars(kind)), None)
+    return getattr(getattr(made, "validation_fn", None), "__code__", None)
+
+
+def check_sound(contract: type[Contract]) -> None:
+    """Raise DeclarationError for the first rule that cannot be evaluated."""
+    for error in unsound(contract).values():
+        raise error
+
+
+def placed(file: str) -> str:
+    """A file as people name it: relative to where they are, if it is below."""
+    path = Path(file)
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
 
 def document(contract: type[Contract]) -> dict[str, Any]:
-    """The contract as plain data, in a stable order: for schema versions, pages and fingerprints."""
+    """The contract as plain data, in a stable order: for schema versions, pages and fingerprints. A rule that is not sound says so."""
+    broken = unsound(contract)
     rules = contract._validation_rules(with_cast=False)  # noqa: SLF001  # dataframely 3 has no public listing of rules
     return {
         "contract": contract.__name__,
@@ -116,7 +160,7 @@ def document(contract: type[Contract]) -> dict[str, Any]:
             }
             for name, column in contract.columns().items()
         ],
-        "rules": {name: _asked(contract, rule.expr) for name, rule in rules.items() if name != "primary_key"},
+        "rules": {name: str(broken[name]) if name in broken else _asked(contract, rule.expr) for name, rule in rules.items() if name != "primary_key"},
     }  # fmt: skip
 
 

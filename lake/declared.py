@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lake.contract import check_sound
 from lake.pipeline import Pipeline
 from lake.schemas import expected
 from lake.settings import Settings
@@ -71,6 +72,8 @@ def _short(table: Table, pipeline: Pipeline) -> str:
 
 
 def _text(table: Table) -> str | None:
+    if table.contract is not None:
+        check_sound(table.contract)
     doc = expected(table)
     if doc is None:
         return None

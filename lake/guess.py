@@ -14,8 +14,11 @@ MOST_ROWS = 1_000_000
 _AT_ONCE = 64
 _EXAMPLES = 3
 _ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none", "-", "?")
-_WHOLE, _FRACTION = r"^[+-]?\d{1,18}$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_WHOLE, _PLAIN, _FRACTION = r"^[+-]?\d+$", r"^[+-]?(\d+\.?\d*|\.\d+)$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _FIXED = r"^[+-]?\d{1,30}\.(\d{1,8})$"
+_MOST_DIGITS = 38
+_TRUSTED_DIGITS = 15  # significant digits that come back from a 64-bit float as they were
+_WIDE = "more digits than a 64-bit number holds"
 _INSTANT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$"
 _COMMA = r"^[+-]?\d{1,3}(\.?\d{3})*,\d+$"
 
@@ -79,12 +82,27 @@ def _counts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
     absent = column.str.to_lowercase().is_in(_ABSENT)
     told = column.filter(column.is_not_null() & (column != "") & ~absent)
     return counts | {
-        "blanks": (column == "").sum(), "absent": absent.sum(), "mark": column.filter(absent).first(), "told": told.len(), "whole": told.str.contains(_WHOLE).sum(), "zeros": told.str.contains(r"^[+-]?0\d").sum(),
+        "blanks": (column == "").sum(), "absent": absent.sum(), "mark": column.filter(absent).first(), "told": told.len(), "whole": told.str.contains(_WHOLE).sum(), "beyond": (told.str.contains(_WHOLE) & told.cast(pl.Int64, strict=False).is_null()).sum(),
+        "plain": told.str.contains(_PLAIN).sum(), "inexact": _inexact(told).sum(), "before": told.str.extract(r"^[+-]?(\d*)", 1).str.len_chars().max(),
+        "behind": told.str.extract(r"\.(\d*)", 1).str.len_chars().max(), "zeros": told.str.contains(r"^[+-]?0\d").sum(),
         "fraction": told.str.contains(_FRACTION).sum(), "fixed": told.str.contains(_FIXED).sum(),
         "least": told.str.extract(_FIXED, 1).str.len_chars().min(), "most": told.str.extract(_FIXED, 1).str.len_chars().max(),
         "date": told.str.to_date("%Y-%m-%d", strict=False).is_not_null().sum(), "instant": told.str.contains(_INSTANT).sum(),
         "zone": told.str.contains(r"(Z|\d[+-]\d\d:?\d\d)$").sum(), "bool": told.str.to_lowercase().is_in(["true", "false"]).sum(), "comma": told.str.contains(_COMMA).sum(),
     }  # fmt: skip
+
+
+def _inexact(text: pl.Expr) -> pl.Expr:
+    """Whether a number would not come back from a 64-bit float: it has more digits than are safe, and the shortest spelling of the float is another."""
+    digits = text.str.replace(r"[eE].*$", "").str.replace_all(r"\D", "").str.strip_chars("0").str.len_chars()
+    back = _bare(text.cast(pl.Float64, strict=False).cast(pl.String))
+    return text.str.contains(_FRACTION) & (digits > _TRUSTED_DIGITS) & (_bare(text) != back)
+
+
+def _bare(text: pl.Expr) -> pl.Expr:
+    """A number written without what says nothing: the plus, and zeros at its ends."""
+    fraction = text.str.strip_prefix("+").str.replace(r"^(-?)0+(\d)", "${1}${2}").str.replace(r"^(-?)\.", "${1}0.")
+    return pl.when(fraction.str.contains(r"^[^eE]*\.[^eE]*$")).then(fraction.str.replace(r"\.?0*$", "")).otherwise(fraction)
 
 
 def _guess(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataType, str]:
@@ -103,12 +121,12 @@ def _guess_text(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataTyp
     told = counted["told"]
     if counted["zeros"]:
         return dtype, "numbers with leading zeros" if counted["whole"] == told else ""
-    if counted["whole"] == told:
+    if counted["whole"] == told and not counted["beyond"]:
         return pl.Int64(), ""
     if counted["fixed"] == told and counted["least"] == counted["most"]:
         return pl.Decimal(38, counted["most"]), ""
     if counted["fraction"] == told:
-        return pl.Float64(), ""
+        return _guess_number(dtype, counted)
     if counted["date"] == told:
         return pl.Date(), ""
     if counted["instant"] == told:
@@ -117,3 +135,13 @@ def _guess_text(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataTyp
     if counted["bool"] == told:
         return pl.Boolean(), "text in bronze: compare it in the hop"
     return dtype, "decimal commas: replace them in the hop to have numbers" if counted["comma"] == told else ""
+
+
+def _guess_number(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataType, str]:
+    """A type that changes no number: a float if each comes back from one, else a decimal, else text."""
+    if not counted["inexact"] and counted["whole"] < counted["told"]:
+        return pl.Float64(), ""
+    scale = counted["behind"] or 0
+    if counted["plain"] == counted["told"] and counted["before"] + scale <= _MOST_DIGITS:
+        return pl.Decimal(_MOST_DIGITS, scale), _WIDE
+    return dtype, f"numbers with {_WIDE}: text keeps them"

@@ -176,7 +176,7 @@ def _member(path: Path, compression: Compression | None, dialect: Dialect, hints
     except _FAILURES as error:
         message = error.message if isinstance(error, LakeError) else translated(error, path.name).message
         reject = pl.DataFrame([(None, None, None, message)], schema=REJECTS, orient="row")
-        return Member(path.name, str(path.parent), dialect, hints, pl.DataFrame(), reject, 0, message)
+        return Member(path.name, str(path.parent), dialect.model_copy(update={"problem": message}), hints, pl.DataFrame(), reject, 0, message)
     renamed = dialect.renamed | parsed.renamed
     count = parsed.records - parsed.rejects.height
     why = dialect.why | parsed.why

@@ -85,7 +85,7 @@ def run_command(arguments: list[str]) -> int:
             return 0
         _say(str(translated(error, "lake")))
         return 1
-    except Exception as error:  # noqa: BLE001  # the last resort: a defect of ours is still one line, unless asked for more
+    except BaseException as error:  # noqa: BLE001  # the last resort: a defect of ours is still one line, unless asked for more; a panic is no Exception
         if os.environ.get("LAKE_DEBUG"):
             traceback.print_exc()
         _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}. This is a defect in lake; LAKE_DEBUG=1 shows where")
@@ -95,4 +95,6 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _say(text: str) -> None:
-    click.echo(f"lake: {text}", err=True)
+    from lake.cli.render import safe
+
+    click.echo(f"lake: {safe(text)}", err=True)

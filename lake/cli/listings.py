@@ -6,7 +6,7 @@ import click
 import polars as pl
 
 from lake.catalog import Catalog, check_columns, inputs_line
-from lake.cli.render import ago, console, env_option, json_option, print_json, print_table, size
+from lake.cli.render import ago, as_it_came, env_option, json_option, print_frame, print_json, print_table, say, size, spelled
 from lake.errors import UnknownName
 from lake.settings import load_settings
 from lake.store import open_store
@@ -45,17 +45,17 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
     check_columns(wanted, snapshot.schema)
     frame = snapshot.scan().select(wanted).head(rows).collect()
     if as_json:
-        print_json([{"table": table, **row} for row in frame.iter_rows(named=True)])
+        print_json([{"table": table, **row} for row in spelled(frame).iter_rows(named=True)])
         return
     version, record = catalog.last(table, version=at)
-    click.echo(
+    say(
         f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files"
     )
     if record.summary:
-        click.echo(record.summary)
-    click.echo(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}")
+        say(record.summary)
+    say(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}")
     if record.notices:
-        click.echo(f"Columns: {'; '.join(notice.line() for notice in record.notices)}")
+        say(f"Columns: {'; '.join(notice.line() for notice in record.notices)}")
     click.echo()
     known = {column["name"]: column for column in (catalog.schema_versions(table) or [{"columns": []}])[0]["columns"]}
     told = [
@@ -68,8 +68,7 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
         click.echo()
         print_table(judged, {"rule": "rule", "severity": "severity", "found": "last found", "says": "", "asked": "what it asks"}, empty="")
     click.echo()
-    with pl.Config(tbl_cols=-1, tbl_width_chars=console().width, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=40):
-        click.echo(str(frame))
+    print_frame(spelled(frame), rows)
 
 
 @click.command()
@@ -141,7 +140,7 @@ def rejects(table: str, rows: int, rule: str | None, stopped: bool, resolved: bo
         click.echo()
         examples = [
             {"place": f"{(row['_file'] or '').rsplit('/', 1)[-1]}:{row['_row'] or ''}", "why": ", ".join(row["rules"] or []) or row["reason"],
-             "row": row["row"] or (row["bytes"] or b"").decode("utf-8", "backslashreplace").rstrip()}
+             "row": row["row"] or as_it_came(row["bytes"])}
             for row in found.iter_rows(named=True)
         ]  # fmt: skip
         print_table(examples, {"place": "file:record", "why": "rule or reason", "row": "as it came"}, empty="")

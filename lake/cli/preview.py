@@ -9,13 +9,13 @@ import click
 import polars as pl
 
 from lake.catalog import Row
-from lake.cli.render import console, json_option, print_json, print_table
+from lake.cli.render import as_it_came, json_option, print_frame, print_json, print_table, say
 from lake.errors import DeclarationError
 from lake.previewing import Member
 from lake.previewing import preview as open_preview
 
 _SHOWN_COLUMNS, _LONGEST_NAME = 50, 80
-_SHOWN_REJECTS = 10
+_SHOWN_REJECTS, _LONGEST_BYTES = 10, 200
 _OPTIONS = ("delimiter", "encoding", "sheet", "format", "records")
 
 
@@ -31,7 +31,7 @@ _OPTIONS = ("delimiter", "encoding", "sheet", "format", "records")
 @click.option("--contract", is_flag=True, help="Print a contract and a source drafted from the values, to paste.")
 @json_option
 def preview(file: str, rows: int, kind: str | None, more: tuple[str, ...], contract: bool, as_json: bool, **told: str | None) -> None:
-    """Show what bronze would hold of a file: how it is written down, columns, rows, rejects. Needs no lake."""
+    """Show what bronze would hold of a file: how it is written down, columns, rows, rejects. Needs no lake. Exit code 1 if the file would be rejected whole."""
     hints: dict[str, Any] = {name: value for name, value in (told | {"format": kind}).items() if value is not None}
     for hint in more:
         name, equals, value = hint.partition("=")
@@ -42,11 +42,13 @@ def preview(file: str, rows: int, kind: str | None, more: tuple[str, ...], contr
         if as_json:
             print_json(map(_told, found.members))
         elif contract:
-            click.echo("\n\n".join(member.contract for member in found.members if not member.problem) or _problems(found.members))
+            say("\n\n".join(member.contract for member in found.members if not member.problem) or _problems(found.members))
         else:
             for i, member in enumerate(found.members):
                 click.echo("\n" if i else "", nl=False)
                 _show(member, rows)
+        if all(member.problem for member in found.members):
+            click.get_current_context().exit(1)
 
 
 def _problems(members: list[Member]) -> str:
@@ -71,9 +73,9 @@ def _told(member: Member) -> Row:
 
 
 def _show(member: Member, rows: int) -> None:
-    click.echo(f"{member.name} · {member.dialect.format} · {member.rows:,} rows · {member.rejects.height:,} rejects")
+    say(f"{member.name} · {member.dialect.format} · {member.rows:,} rows · {member.rejects.height:,} rejects")
     if member.problem:
-        click.echo(f"It would be rejected: {member.problem}")
+        say(f"It would be rejected: {member.problem}")
         return
     settled = [{"what": name, "is": str(value), "why": member.why.get(name, "")} for name, value in member.dialect.particulars.items() if name != "format"]
     settled += [{"what": name, "is": "", "why": why} for name, why in member.why.items() if name not in member.dialect.particulars]
@@ -86,16 +88,13 @@ def _show(member: Member, rows: int) -> None:
     if rows and member.frame.height:
         click.echo()
         shown = member.frame.select(pl.exclude("_rescued")) if member.frame["_rescued"].null_count() == member.frame.height else member.frame
-        names = {name: f"{name[:_LONGEST_NAME]}…" for name in shown.columns if len(name) > _LONGEST_NAME}
-        shown = shown.select(shown.columns[: _SHOWN_COLUMNS + 1]).rename(names, strict=False)
-        with pl.Config(tbl_cols=-1, tbl_width_chars=console().width, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=40):
-            click.echo(str(shown))
+        print_frame(shown.select(shown.columns[: _SHOWN_COLUMNS + 1]), rows)
     beside = [{"line": line, "what": what, "bytes": _text(raw)} for line, raw, what in member.structure.iter_rows() if what != "header"]
     if beside:
         click.echo("\nNeither rows nor rejects:")
         print_table(beside[:_SHOWN_REJECTS], {"line": "line", "what": "what", "bytes": "as it came"}, empty="")
     for what, count in member.mended.items():
-        click.echo(f"\nPut right: {what} ({count:,} records)")
+        say(f"\nPut right: {what} ({count:,} records)")
     if member.rejects.height:
         click.echo(f"\nRejects{f', the first {_SHOWN_REJECTS} of {member.rejects.height:,}' if member.rejects.height > _SHOWN_REJECTS else ''}:")
         told = [{"line": r["line"], "reason": r["reason"], "bytes": _text(r["bytes"])} for r in member.rejects.head(_SHOWN_REJECTS).to_dicts()]
@@ -128,4 +127,4 @@ def _type(dtype: pl.DataType) -> str:
 
 
 def _text(raw: bytes | None) -> str:
-    return (raw or b"")[:200].decode("utf-8", "backslashreplace").rstrip()
+    return as_it_came(raw, _LONGEST_BYTES)

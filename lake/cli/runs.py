@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.status import Status
 
 from lake.announce import announce
-from lake.cli.render import console, env_option, json_option, print_json, print_table
+from lake.cli.render import console, env_option, json_option, print_json, print_table, safe
 from lake.cli.timings import Shares, print_timings
 from lake.errors import LakeError, RunFailed, UnknownName
 from lake.forecast import forecast
@@ -131,7 +132,7 @@ def _range(start: str | None, end: str | None, *, full: bool) -> Range | None:
 
 
 def _say(status: Status, source: str, file: str, done: int, total: int) -> None:
-    status.update(f"landing {source}: {done:,} of {total:,}, {file}")
+    status.update(escape(safe(f"landing {source}: {done:,} of {total:,}, {file}")))
 
 
 def _silent(_: str) -> None:
@@ -171,7 +172,7 @@ class Teller:
         if not self.quiet:
             mark = "✓" if ok else "✗"
             seconds = f"{told.seconds:5.2f} s" if isinstance(told, StepResult) else "       "
-            console().print(f"{mark} {step:<{self._width}}  {seconds}  {line}", markup=False, soft_wrap=True)
+            console().print(safe(f"{mark} {step:<{self._width}}  {seconds}  {line}"), markup=False, soft_wrap=True)
         self.status(f"{self._name}: {self._total - len(self._left)} of {self._total} steps done")
 
 

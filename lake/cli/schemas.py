@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import click
 
 from lake.catalog import Catalog, Row
-from lake.cli.render import env_option, json_option, print_json, print_table
+from lake.cli.render import env_option, json_option, print_json, print_table, say
 from lake.cli.runs import chosen
 from lake.compatibility import Check, Finding, check_schemas
 from lake.declared import stale_files, write_files
@@ -96,8 +97,10 @@ def schema_write(flow: str | None, only_check: bool) -> None:
 
 
 def _tell(found: Check) -> None:
+    counts = Counter(note for finding in found.findings for note in finding.notes)
+    often = {note: f"[{n}]" for n, note in enumerate((note for note, count in counts.items() if count > 1), 1)}
     rows: list[Row] = [
-        {"breaks": "breaks" if f.breaking else "", "table": f.table, "what": f.what, "class": f.grade, "hits": _hits(f.downstream), "note": f.note}
+        {"breaks": "breaks" if f.breaking else "", "table": f.table, "what": f.what, "class": f.grade, "hits": _hits(f.downstream), "note": _noted(f, often)}
         for f in found.findings
     ]
     columns = {"breaks": "", "table": "table", "what": "change", "class": "class"}
@@ -105,6 +108,13 @@ def _tell(found: Check) -> None:
     if rows:
         click.echo(f"What the code changes in {_compared(found)}:")
     print_table(rows, columns, empty=f"The code asks for what {_compared(found)} has.")
+    for note, mark in often.items():
+        say(f"{mark} {note}")
+
+
+def _noted(finding: Finding, often: dict[str, str]) -> str:
+    """The notes of a finding; one that several have stands below the table, and here is its mark."""
+    return "; ".join(often.get(note, note) for note in finding.notes)
 
 
 def _compared(found: Check) -> str:

@@ -6,6 +6,7 @@ upper bound: no column outside it can change the value. A function that looks at
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from lake.origins.expressions import Unknown
 from lake.origins.kinds import Column, Kinds, merged
 from lake.origins.plan import bounds, walk
 
+_LONGEST_REASON = 300  # characters
 FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
 
 _one_at_a_time = threading.Lock()  # steps run in threads, and what warnings are shown is known to the whole process
@@ -138,4 +140,4 @@ def _tracer(parameter: str, schema: pl.Schema, looked: set[str]) -> pl.LazyFrame
 
 def said(error: BaseException) -> str:
     """The error in one line, without the plan that Polars adds."""
-    return " ".join(str(error).partition("Resolved plan until failure")[0].split())[:200]
+    return textwrap.shorten(str(error).partition("Resolved plan until failure")[0], _LONGEST_REASON, placeholder=" …")
