@@ -20,8 +20,8 @@ def table_card(catalog: Catalog, name: str, version: int | None = None) -> str:
     """The card of a table: what it is, how fresh, where its rows went, what changed, its rules, where it comes from, how to read it."""
     at, record = catalog.last(name, version=version)
     parts = [f"# {name}", record.summary, _facts(at, record), "## Where the rows went", _ledgers(catalog, name, at)]
-    if record.notices:
-        parts += ["## What was different about the files", "\n".join(f"- {notice.line()}" for notice in record.notices[:20])]
+    if differences := [*record.refusals, *(notice.line() for notice in record.notices)]:
+        parts += ["## What was different about the files", "\n".join(f"- {line}" for line in differences[:20])]
     parts += [_changes(record), "## Rules", _rules(catalog, name, at), "## Where it comes from", f"```mermaid\n{mermaid(catalog, name, at)}\n```"]
     parts += ["## How to read it", _reading(catalog, name, at)]
     return "\n\n".join(part for part in parts if part)

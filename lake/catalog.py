@@ -13,7 +13,7 @@ import polars as pl
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import NotFound, UnknownName
 from lake.log import TableLog
-from lake.quarantine import REJECTED
+from lake.quarantine import REJECTED, not_among
 from lake.record import Record
 from lake.schemas import compare, last_schema
 from lake.store import Store
@@ -57,6 +57,8 @@ class Catalog:
         found = self.log(name).last_record(until=version) if named else None
         if found is None and version is not None and named and self.log(name).exists():
             raise UnknownName(f"{name} has no version {version}", f"The newest is {self.log(name).version()}")
+        if found is None and named and TableLog(self.store, quarantine_path_of(name)).exists():
+            raise UnknownName(f"{name} is not published yet: no run of it came that far", f"`lake rejects {name} --stopped` shows what the last one rejected")
         if found is None:
             raise UnknownName.among("table", name, self.names())
         return found
@@ -95,7 +97,7 @@ class Catalog:
         return rows[::-1]
 
     def rejects(self, name: str, *, stopped: bool = False, resolved: bool = False) -> pl.LazyFrame:
-        """The rows rejected on their way into the table and still so, with rules, raw place and values; or those that are `resolved`.
+        """The rows rejected on their way into the table and still so, with rules, raw place and values; or those that are `resolved` and stayed so.
 
         With `stopped`, those that the last run rejected that published nothing of the table; none once a run published again.
         """
@@ -106,7 +108,8 @@ class Catalog:
         if version < 0 or (record.rejects == 0 and not resolved):
             return pl.LazyFrame(schema=REJECTED)
         rows = open_snapshot(self.store, quarantine_path_of(name), version).scan()
-        return rows.filter(pl.col("resolved_at").is_not_null() if resolved else pl.col("resolved_at").is_null())
+        still = rows.filter(pl.col("resolved_at").is_null())
+        return not_among(rows.filter(pl.col("resolved_at").is_not_null()), still) if resolved else still
 
     def _stopped(self, name: str) -> pl.LazyFrame:
         """What lies in the quarantine beyond the version that the table's record names."""

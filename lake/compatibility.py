@@ -131,8 +131,8 @@ class _Known:
         own = next((hop for hop in self.columns.hops if hop.table.name == table.name), None)
         gone = [change.what for change in changes if change.kind == "column removed"]
         stops = self.columns.refuses(own) if own is not None and gone and not broken else None
-        told = [replace(one, notes=(*one.notes, f"the table's own hop stops: {stops}")) if stops and one.what in gone else one for one in found]
-        return told + [Finding(table.name, None, error.message, "breaking", True, notes=(error.hint or "",)) for error in broken.values()]
+        judged = [replace(one, notes=(*one.notes, f"the table's own hop stops: {stops}")) if stops and one.what in gone else one for one in found]
+        return judged + [Finding(table.name, None, error.message, "breaking", True, notes=(error.hint or "",)) for error in broken.values()]
 
     def abandoned(self, flow: str | None) -> list[Finding]:
         """The tables of the release that nothing fills any more."""

@@ -136,7 +136,7 @@ def _code_of(contract: type[Contract], rule: str) -> types.CodeType | None:
 def check_sound(contract: type[Contract]) -> None:
     """Raise DeclarationError for the first rule that cannot be evaluated."""
     for error in unsound(contract).values():
-        raise error
+        raise DeclarationError(error.message, error.hint)
 
 
 def placed(file: str) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ from lake.migrate import Steps, due, migrate
 from lake.outcome import Outcome
 from lake.portions import fits
 from lake.publish import Draft, publish
-from lake.quarantine import BARE, open_rejects, quarantine, stamped
+from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
 from lake.reading.delimited import Parsed
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import Compression
-from lake.receipts import LANDINGS, came, receipts_between
-from lake.record import ConsumedFile, Input, Ledger, Record, together
+from lake.receipts import LANDINGS, came, named, receipts_between
+from lake.record import ConsumedFile, Input, Ledger, Notice, Record, together
 from lake.refusal import keep_stopped, refuse_files, stopped_batch
 from lake.run import Run, backoff
 from lake.source import Source
@@ -40,11 +41,16 @@ from lake.table import Table, path_of
 
 _FINGERPRINT = "ingest-2"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
+_WHOLE = pl.col(ROW).is_null() & pl.col("line").is_null()  # a reject that stands for a file
 
 
 @dataclass(frozen=True)
 class _Ingested:
-    """One member of one raw file, gated and written: where its parts are, what came of it. `there` rows of it are in the table already."""
+    """One member of one raw file, gated and written: where its parts are (None: it is rejected whole), and what came of it.
+
+    `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
+    files of its name that were rejected whole. `remarks` say what is to be known of how it was read.
+    """
 
     consumed: ConsumedFile
     parts: Path | None
@@ -54,6 +60,15 @@ class _Ingested:
     conversions: dict[str, str]
     fit: Fit | None = None
     there: int = 0
+    name: str = ""
+    corrects: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> Iterator[Notice]:
+        """What the commit says of the file."""
+        yield from (Notice(column="", what="read", detail=remark, file=self.consumed.name) for remark in self.remarks)
+        yield from self.fit.notices if self.fit else ()
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -102,7 +117,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "kind": "ingest", "table": table.name, "batch": batch, "code": code_of("lake.ingest", _FINGERPRINT, run.settings.root), "write": "append",
             "mode": "incremental" if before else "full", "reason": _reason(receipts),
             "inputs": [Input(table=LANDINGS, kind="changes", start=start, end=end, rows=receipts.height)], "files": [i.consumed for i in done],
-            "notices": together(notice for i in done if i.fit for notice in i.fit.notices),
+            "notices": together(notice for i in done for notice in i.notices),
         }  # fmt: skip
         try:
             refuse_files(run, table, about["files"])
@@ -125,7 +140,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "freshest": _freshest(receipts, before),
         }  # fmt: skip
         with phase("quarantine"):
-            about |= _quarantine(run, table, done, folder, about, before, again)
+            about |= _quarantine(run, source, done, folder, about, before, again)
         renamed = headers | {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
@@ -253,7 +268,7 @@ def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path) 
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
     result = [_ingest_member(local, compression, dialect, receipt, folder / f"m{i}", strict=table.policy == "strict") for i, dialect in enumerate(dialects)]
     local.unlink()
-    return result
+    return [replace(item, name=receipt["name"], corrects=receipt["status"] == "landed") for item in result]
 
 
 def _fetched(run: Run, receipt: dict[str, Any], folder: Path) -> tuple[Path, Compression | None]:
@@ -290,7 +305,7 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
         )
     consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height, mended=parsed.mended)
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
-    return _Ingested(consumed, folder / "rows", schema, rejects, dialect.renamed | parsed.renamed, conversions | parsed.notes)
+    return _Ingested(consumed, folder / "rows", schema, rejects, dialect.renamed | parsed.renamed, conversions | parsed.notes, remarks=parsed.remarks)
 
 
 def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeError:
@@ -350,7 +365,7 @@ def _united(table: Table, there: pl.Schema, done: list[_Ingested]) -> tuple[pl.S
 def _refused(item: _Ingested, found: Fit, reason: str) -> _Ingested:
     whole = item.rejects.clear().vstack(pl.DataFrame([(item.consumed.file, None, None, None, reason)], schema=item.rejects.schema, orient="row"))
     consumed = item.consumed.model_copy(update={"rows": 0, "rejects": 1, "reason": reason})
-    return _Ingested(consumed, None, pl.Schema(), whole, {}, {}, found)
+    return replace(item, consumed=consumed, parts=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
 
 
 def _all_rows(done: list[_Ingested], schema: pl.Schema) -> pl.LazyFrame:
@@ -364,16 +379,36 @@ def _shaped(part: Path, item: _Ingested, found: Fit, schema: pl.Schema) -> pl.La
     return found.frame(pl.scan_parquet(part, glob=False), schema)
 
 
-def _quarantine(run: Run, table: Table, done: list[_Ingested], folder: Path, about: dict[str, Any], before: Record | None, again: list[str]) -> dict[str, Any]:
+def _quarantine(
+    run: Run, source: Source, done: list[_Ingested], folder: Path, about: dict[str, Any], before: Record | None, again: list[str]
+) -> dict[str, Any]:
+    """Commit the rejects. Those of files that were read again, and of files rejected whole that others of their name now correct, are resolved by this."""
+    table = source.into
     _write_rejects(run, done, about["batch"], folder / "rejects")
-    earlier = open_rejects(run, table, before).filter(pl.col(FILE).str.split("#").list.first().is_in(again)) if again else None
+    root = pl.col(FILE).str.split("#").list.first()
+    corrected = _corrected(run, source, before, done)
+    earlier = open_rejects(run, table, before).filter(root.is_in(again) | (_WHOLE & root.is_in(corrected))) if again or corrected else None
     kept = quarantine(run, table, folder / "rejects", about, before=before, anew=earlier)
     return {"quarantine": kept, "rejects": kept["total"]}
 
 
+def _corrected(run: Run, source: Source, before: Record | None, done: list[_Ingested]) -> list[str]:
+    """The raw files that are rejected whole and of whose name a later one is taken in now."""
+    names = {item.name for item in done if item.corrects and item.parts is not None}
+    if before is None or not before.rejects or not names:
+        return []
+    whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).str.split("#").list.first()).unique().collect(engine="streaming")
+    return [file for file, name in named(run, source.name, whole[FILE]).items() if name in names] if whole.height else []
+
+
 def _write_rejects(run: Run, done: list[_Ingested], batch: str, parts: Path) -> None:
-    """Write the rejected records into `parts`, with who rejected them and when."""
-    rejects = [item.rejects for item in done if item.rejects.height]
-    if rejects:
-        bare = pl.concat(rejects).lazy().with_columns(rules=pl.lit([], dtype=BARE["rules"]), row=pl.lit(None, dtype=BARE["row"]))
-        write_parts(stamped(bare, run, batch, None), parts)
+    """Write the rejected records into `parts`, with who rejected them and when; those of files that a later one in the batch corrects are resolved."""
+    frames = []
+    for i, item in enumerate(done):
+        if item.rejects.height:
+            bare = item.rejects.lazy().with_columns(rules=pl.lit([], dtype=BARE["rules"]), row=pl.lit(None, dtype=BARE["row"]))
+            known = stamped(bare, run, batch, None)
+            late = item.parts is None and any(other.name == item.name and other.corrects and other.parts is not None for other in done[i + 1 :])
+            frames.append(resolved(known, run) if late else known)
+    if frames:
+        write_parts(pl.concat(frames), parts)

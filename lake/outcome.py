@@ -11,8 +11,8 @@ from lake.record import Ledger, Record
 class Outcome:
     """One table after a step. `changed` says whether a version was committed; `version` is -1 where there is no table yet.
 
-    `notices` say what was different about the columns of the raw files that came in. `mode` is empty where nothing was committed; `rejects` are the
-    rows in the table's quarantine.
+    `notices` say which raw files were rejected whole, and what was different about those that came in. `mode` is empty where nothing was
+    committed; `rejects` are the rows in the table's quarantine.
     """
 
     table: str
@@ -49,6 +49,6 @@ class Outcome:
     @classmethod
     def _of(cls, table: str, version: int, record: Record, *, changed: bool, reason: str, ledger: Ledger, seconds: float) -> Outcome:
         content = record.content.value if record.content else None
-        code, notices = record.code.fingerprint if record.code else None, tuple(notice.line() for notice in record.notices) if changed else ()
+        code, notices = record.code.fingerprint if record.code else None, (*record.refusals, *(notice.line() for notice in record.notices)) if changed else ()
         mode = record.mode if changed else ""
         return cls(table, version, changed, reason, record.rows, ledger, record.schema_version, content, code, seconds, notices, mode, record.rejects)

@@ -357,7 +357,9 @@ def _imported(settings: Settings, name: str) -> Any:
         raise DeclarationError(f"{_blamed(settings, name, error)[0]} imports {error.name}, which is not installed", hint) from None
     except DeclarationError as error:
         where, line = _blamed(settings, name, error)
-        raise type(error)(error.message, " ".join(part for part in (f"{error.hint.rstrip('.')}." if error.hint else "", f"See {where}:{line}") if part)) from None
+        raise type(error)(
+            error.message, " ".join(part for part in (f"{error.hint.rstrip('.')}." if error.hint else "", f"See {where}:{line}") if part)
+        ) from None
     except LakeError:
         raise
     except Exception as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours

@@ -56,6 +56,11 @@ def stamped(rows: pl.LazyFrame, run: Run, batch: str, schema_version: int | None
     return rows.with_columns(**stamps, **unset).select(pl.col(name).cast(dtype) for name, dtype in REJECTED.items())
 
 
+def resolved(rows: pl.LazyFrame, run: Run) -> pl.LazyFrame:
+    """Rejected rows with the mark that the run resolved them."""
+    return rows.with_columns(resolved_at=pl.lit(dt.datetime.now(dt.UTC)).cast(REJECTED["resolved_at"]), resolved_by=pl.lit(run.info.id))
+
+
 def open_rejects(run: Run, table: Table, before: Record | None) -> pl.LazyFrame:
     """The rows rejected on their way into the table, as of the record `before`, that are still so."""
     version = published_version(before)
@@ -88,28 +93,27 @@ def quarantine(run: Run, table: Table, parts: Path, about: dict[str, Any], *, be
     `anew` are open rejects that this batch has judged again: those that it did not reject again are marked as resolved.
     """
     new = scan_parts(parts, REJECTED)
-    rows = int(new.select(pl.len()).collect(engine="streaming").item())
-    total = (before.rejects if before is not None else 0) + rows
-    resolved = 0
+    rows, still = new.select(pl.len(), pl.col("resolved_at").is_null().sum().cast(pl.Int64).alias("open")).collect(engine="streaming").row(0)
+    total = (before.rejects if before is not None else 0) + still
+    settled_rows = rows - still
     if anew is not None and anew.head(1).collect(engine="streaming").height == 0:
         anew = None
     if anew is not None:
         earlier = run.snapshot(quarantine_path_of(table.name), published_version(before)).scan()
         settled = pl.concat([not_among(anew, new), _fewer(anew, new)])
-        marks = {"resolved_at": pl.lit(dt.datetime.now(dt.UTC)).cast(REJECTED["resolved_at"]), "resolved_by": pl.lit(run.info.id)}
         untouched = not_among(earlier.filter(pl.col("resolved_at").is_null()), anew)
-        told = [new, earlier.filter(pl.col("resolved_at").is_not_null()), untouched, settled.with_columns(**marks)]
+        told = [new, earlier.filter(pl.col("resolved_at").is_not_null()), untouched, resolved(settled, run)]
         parts = parts.with_name(f"{parts.name}-all")
         write_parts(pl.concat(told), parts)
         there, total = scan_parts(parts, REJECTED).select(pl.len(), pl.col("resolved_at").is_null().sum().alias("open")).collect(engine="streaming").row(0)
-        resolved = int(settled.select(pl.len()).collect(engine="streaming").item())
+        settled_rows += int(settled.select(pl.len()).collect(engine="streaming").item())
     name = Table(f"bronze.quarantine.{table.name.replace('.', '_')}", owner=table.owner, description=f"Rows rejected on their way into {table.name}")
     written = there if anew is not None else rows
     said = about | {"kind": "quarantine"}
     version = set_aside(
         run, name, quarantine_path_of(table.name), REJECTED, parts, written, said, published=published_version(before), everything=anew is not None
     )
-    return {"version": version, "rows": rows, "total": total} | ({"resolved": resolved} if resolved else {})
+    return {"version": version, "rows": rows, "total": total} | ({"resolved": settled_rows} if settled_rows else {})
 
 
 def _fewer(old: pl.LazyFrame, new: pl.LazyFrame) -> pl.LazyFrame:

@@ -94,6 +94,12 @@ def receipt_of(run: Run, source: str, file: str) -> dict[str, Any] | None:
     return found.row(0, named=True) if found.height else None
 
 
+def named(run: Run, source: str, files: Iterable[str]) -> dict[str, str]:
+    """The name under which each of the raw objects `files` landed last. Reads a few columns of the source's receipts."""
+    found = _of(run, source, run.log(LANDINGS).version(), {}).filter(pl.col("file").is_in(sorted(files)), _READ)
+    return dict(found.sort("landed_at").select("file", "name").collect(engine="streaming").iter_rows())
+
+
 def came(receipt: dict[str, Any]) -> dt.datetime:
     """When the file of a receipt first landed."""
     at: dt.datetime = receipt["first_landed"] or receipt["landed_at"]

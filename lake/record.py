@@ -87,14 +87,15 @@ class ConsumedFile(_Frozen):
 
 
 class Notice(_Frozen):
-    """What was different about the columns of raw files, and what was done: `file` is the first of the `files` it was seen in.
+    """What was different about raw files, mostly their columns, and what was done: `file` is the first of the `files` it was seen in.
 
     `added` to the table; `missing` from the file; `renamed` or `respelled` (`detail` is the name in the file); `reordered`; `retyped` or
-    `widened` (`detail` says which types); `rescued` into `_rescued`; `dropped` as declared.
+    `widened` (`detail` says which types); `rescued` into `_rescued`; `dropped` as declared. `read` is about no column: `detail` says what is
+    to be known of how the file was read, such as that its encoding is a guess.
     """
 
     column: str
-    what: Literal["added", "missing", "renamed", "respelled", "reordered", "retyped", "widened", "rescued", "dropped"]
+    what: Literal["added", "missing", "renamed", "respelled", "reordered", "retyped", "widened", "rescued", "dropped", "read"]
     detail: str = ""
     file: str = ""
     files: int = 1
@@ -106,7 +107,7 @@ class Notice(_Frozen):
             "added": f"column {self.column} is new ({self.detail})", "missing": f"column {self.column} is missing", "renamed": f"{self.detail} is column {self.column}",
             "respelled": f"{self.detail} is column {self.column}", "reordered": "columns are in another order", "retyped": f"column {self.column}: {self.detail}",
             "widened": f"column {self.column} widened from {self.detail}", "rescued": f"column {self.column} is {self.detail}: kept in _rescued",
-            "dropped": f"column {self.column} is left in raw",
+            "dropped": f"column {self.column} is left in raw", "read": self.detail,
         }  # fmt: skip
         return f"{told[self.what]} in {where}"
 
@@ -214,6 +215,11 @@ class Record(_Frozen):
     store: dict[str, int] = Field(
         {}, description="What the step asked of the store meanwhile: requests by verb, bytes_read, bytes_written; without scans by Polars."
     )
+
+    @property
+    def refusals(self) -> list[str]:
+        """The raw files that were rejected whole, each with the reason."""
+        return [f"{file.name} is rejected whole: {file.reason}" for file in self.files if file.reason]
 
     def to_json(self) -> str:
         """The record as one JSON line, defaults left out."""

@@ -11,6 +11,8 @@ from lake.errors import UnknownName
 from lake.settings import load_settings
 from lake.store import open_store
 
+_TOLD = 5  # files that were rejected whole
+
 
 def _catalog(env: str | None) -> Catalog:
     return Catalog(open_store(load_settings(env=env)))
@@ -48,14 +50,17 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
         print_json([{"table": table, **row} for row in spelled(frame).iter_rows(named=True)])
         return
     version, record = catalog.last(table, version=at)
-    say(
-        f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files"
-    )
+    say(f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files")
     if record.summary:
         say(record.summary)
     say(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}")
-    if record.notices:
-        say(f"Columns: {'; '.join(notice.line() for notice in record.notices)}")
+    if record.refusals:
+        more = f"; and {len(record.refusals) - _TOLD:,} more files" if len(record.refusals) > _TOLD else ""
+        say(f"Rejected: {'; '.join(record.refusals[:_TOLD])}{more}")
+    if remarks := [notice.line() for notice in record.notices if notice.what == "read"]:
+        say(f"Files: {'; '.join(remarks)}")
+    if columns_told := [notice.line() for notice in record.notices if notice.what != "read"]:
+        say(f"Columns: {'; '.join(columns_told)}")
     click.echo()
     known = {column["name"]: column for column in (catalog.schema_versions(table) or [{"columns": []}])[0]["columns"]}
     told = [

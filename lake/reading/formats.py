@@ -11,7 +11,13 @@ from lake.reading.text import find_encoding, padding, wide_encoding
 Format = Literal["csv", "json", "ndjson", "parquet", "arrow", "excel", "empty", "binary"]
 
 
-_PACKED: dict[str, bytes | tuple[bytes, ...]] = {"zip": (b"PK\x03\x04", b"PK\x05\x06"), "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "bz2": b"BZh", "xz": b"\xfd7zXZ"}
+_PACKED: dict[str, bytes | tuple[bytes, ...]] = {
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "gz": b"\x1f\x8b",
+    "zst": b"\x28\xb5\x2f\xfd",
+    "bz2": b"BZh",
+    "xz": b"\xfd7zXZ",
+}
 _FEW = 8  # NULs that a text of any size may have
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>]|\?xml[\s?])", re.IGNORECASE)
 
