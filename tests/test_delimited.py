@@ -12,15 +12,16 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lake.contract import ROW
+from lake.errors import FileRejected
 from lake.reading import stretches
 from lake.reading.delimited import parts, read_delimited, texts
 from lake.reading.dialect import Hints, find_dialect
-from lake.reading.text import transcoded
+from lake.reading.text import restored, transcoded
 from tests.test_reading import HOSTILE, law, read
 
 PIECES = [
     *HOSTILE, b"\n", b"\n", b"\r\n", b"\r", b"\r\r\n", b"\n\n", b"1", b"22", b"2024-01-01", b"# x", b"Total", b"a,b,c\n", b"1,2,3\n", b"1;2;3\n", b'"a\nb"', b"\t", b"|", b"sep=;\n",
-    b"\nx,y\n1,2\n3,4\n", b"12 rows\n",
+    b"\nx,y\n1,2\n3,4\n", b"12 rows\n", b"\x1a", b"\0" * 9,
 ]  # fmt: skip
 SETTINGS = [
     Hints(format="csv"), Hints(format="csv", delimiter=","), Hints(format="csv", header=False), Hints(format="csv", delimiter=",", comment="#"), Hints(format="csv", escape="\\"),
@@ -191,3 +192,100 @@ def test_values_over_several_lines_are_whole_where_each_line_ends_with_a_delimit
     """The delimiter at the end of each line does not make the rest of a value look like a record of its own."""
     found = read(b'id;address;n;\n1;"Rue Haute 3\nBruxelles";5;\n2;"Bygade 1\nBergen";6;\n')
     assert found.rows == [("1", "Rue Haute 3\nBruxelles", "5"), ("2", "Bygade 1\nBergen", "6")]
+
+
+STRAY: dict[str, bytes] = {
+    "below two columns": b"id,t\n1,a\n2,b\nsome trailing remark\n",
+    "between two columns": b"id,t\n1,a\nfoo\n3,c\n",
+    "below three columns": b"id,a,t\n1,x,a\n2,y,b\nsome trailing remark\n",
+    "a sentence that ended": b"id,t\n1,It was late.\nand dark\n3,c\n",
+    "a remark in capitals": b"id,t\n1,came very late\nExported by Ann\n3,c\n",
+}
+
+
+@pytest.mark.parametrize("data", STRAY.values(), ids=STRAY)
+def test_a_stray_line_is_never_glued_to_a_good_record(data: bytes) -> None:
+    """A line that may be the rest of the record before it, or one of its own, is rejected alone; the record before it stays as it is."""
+    found = read(data)
+    assert not any("\n" in (cell or "") for row in found.rows for cell in row)
+    assert found.rejects.height == 1
+    assert "either the rest of the record before it or a line of its own" in found.rejects["reason"].item()
+
+
+PADDED: dict[str, tuple[bytes, bytes]] = {
+    "the mark that ends files of DOS": (b"id,t\n1,a\n2,b\n", b"\x1a"),
+    "the mark right after a value": (b"id,t\n1,a\n2,b", b"\x1a"),
+    "the mark on a line of its own": (b"id,t\r\n1,a\r\n2,b\r\n", b"\x1a\r\n"),
+    "a block that is filled up": (b"id,t\n1,a\n2,b\n", b"\0" * 1000),
+    "a long block": (b"id,t\n1,a\n2,b\n", b"\0" * 600_000),
+    "NULs right after a value": (b"id,t\n1,a\n2,b", b"\0" * 9),
+    "a few NULs on a line": (b"id,t\n1,a\n2,b\n", b"\0\0\0"),
+    "in a single column": (b"t\na\nb\n", b"\0" * 9),
+    "after a blank line": (b"id,t\n1,a\n2,b\n\n", b"\x1a"),
+}
+
+
+@pytest.mark.parametrize(("text", "end"), PADDED.values(), ids=PADDED)
+def test_what_fills_up_the_end_of_a_file_is_no_record(text: bytes, end: bytes) -> None:
+    """The mark 0x1A and NULs after the last line are left out, listed as structure, and the commit says so."""
+    found, clean = read(text + end), read(text)
+    assert found.rows == clean.rows
+    assert found.rejects.is_empty()
+    assert found.structure.row(-1)[1:] == (end, "padding")
+
+
+def test_a_value_that_ends_in_a_nul_keeps_it() -> None:
+    """One NUL after a value is part of it, at the end of a file too, and is a value of a single column."""
+    assert read(b"a,b\n1,x\0").rows == [("1", "x\0")]
+    assert read(b"a\n1\n\0").rows == [("1",), ("\0",)]
+
+
+def test_a_small_file_with_some_nuls_is_text() -> None:
+    """Three NULs do not make a file another thing; where it is refused, the reason counts them."""
+    assert read(b"id,t\n1,a\0b\n2,\0\0x\n").rows == [("1", "a\0b"), ("2", "\0\0x")]
+    with pytest.raises(FileRejected, match="15 of its first 24 bytes are NUL"):
+        read(b"abc\0\0\0\0\0" * 3)
+
+
+BLANKS: dict[str, tuple[bytes, list[tuple[str | None, ...]]]] = {
+    "everywhere": (b'x , y , z\n1 , "a, b" , 2\n', [("1 ", "a, b", " 2")]),
+    "in one line": (b'x,y,z\n1 , "a, b" , 2\n3,c,4\n', [("1 ", "a, b", " 2"), ("3", "c", "4")]),
+    "without a header": (b'1 , "a, b" , 2\n3 , "c, d" , 4\n', [("1 ", "a, b", " 2"), ("3 ", "c, d", " 4")]),
+    "at the beginning": (b' "x" , "y"\n "a, b" , 2\n', [("a, b", " 2")]),
+}
+
+
+@pytest.mark.parametrize(("data", "rows"), BLANKS.values(), ids=BLANKS)
+def test_blanks_around_quotes_tear_no_field(data: bytes, rows: list[tuple[str | None, ...]]) -> None:
+    """The delimiter inside a quoted field is text, whether or not blanks stand around its quotes."""
+    assert read(data).rows == rows
+
+
+def test_blanks_around_quotes_far_down_are_mended_or_rejected() -> None:
+    """Where the beginning of the file does not show it: cut as it was meant if that gives the right width, else rejected; columns never shift."""
+    rows = b"".join(b'%d,"c",4\n' % i for i in range(10_000))
+    found = read(b"x,y,z\n" + rows + b'1 , "a, b" , 2\n' + b'1, "a, b"\n' + b"5,d,6\n")
+    assert found.rows[-2:] == [("1 ", "a, b", " 2"), ("5", "d", "6")]
+    assert found.rejected == [(10_002, 10_003, b'1, "a, b"\n')]
+    assert "blanks stand around its quotes" in found.rejects["reason"].item()
+
+
+WIDE = {"utf-16": b"\x00\xd8,\x00", "utf-16-le": b"\x00\xd8,\x00", "utf-16-be": b"\xd8\x00\x00,", "shift_jis": b"\x81\xff,"}
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+def test_rejects_hold_the_file_s_own_bytes(encoding: str) -> None:
+    """What is rejected of a file that is not UTF-8 is kept as it is in the file, and the reason speaks of its encoding and counts its bytes."""
+    plain = encoding.replace("utf-16", "utf-16-le") if encoding == "utf-16" else encoding
+    lines = ["a,b\n".encode(encoding), "1,2\n".encode(plain), "\n".encode(plain), WIDE[encoding] + "x\n".encode(plain), '3,"\u65e5\n'.encode(plain)]
+    found = read(b"".join(lines), hints=Hints(format="csv", encoding=encoding))
+    assert found.rows == [("1", "2")]
+    assert found.rejects["bytes"].to_list() == lines[2:]
+    assert found.rejects["reason"][1] == f"not valid {encoding.upper()} at byte 1 of the record"
+
+
+@law
+@given(st.binary(max_size=40), st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "ascii", "cp1250", "cp1252", "latin-1"]))
+def test_transcoding_can_be_undone(data: bytes, encoding: str) -> None:
+    """Any bytes come back from the text that was made of them."""
+    assert restored(b"".join(transcoded(iter([data]), encoding)), encoding, data[:4])[0] == data

@@ -56,7 +56,8 @@ def test_the_block_says_what_it_promises(project: Path) -> None:
     assert "column time_hour is new (String) in flights-2013-03.csv" in said
     assert "departure_delay is column dep_delay in flights-2013-06.csv" in said
     assert "a quote is opened and never closed" in said
-    assert "3 of 9 rejected rows readmitted; 6 still rejected" in said
+    assert "not valid UTF-8" in said
+    assert "3 of 8 rejected rows readmitted; 5 still rejected" in said
     assert "differs" not in said
     assert "damaged" not in said
 
@@ -80,13 +81,15 @@ def test_what_june_renames_reaches_gold_under_its_name(project: Path) -> None:
 
 @pytest.mark.slow
 def test_each_broken_line_of_september_is_somewhere(project: Path) -> None:
-    """One is no record, two have too few or unreadable fields, one has too many, three came back through readmit."""
+    """Two are no records (an open quote, bytes that are no text), one has too few fields, one has too many, three came back through readmit."""
     mine = "flights-2013-09"
-    (unclosed,) = [row for row in _rows(project, "rejects", "bronze.nyc.flights", "-n", "100") if mine in row["_file"]]
+    unclosed, foreign = [row for row in _rows(project, "rejects", "bronze.nyc.flights", "-n", "100") if mine in row["_file"]]
     assert (unclosed["_row"], unclosed["line"]) == (303, 304)
+    assert (foreign["_row"], foreign["line"], foreign["reason"].startswith("not valid UTF-8 at byte")) == (404, 405, True)
+    assert "\\xff" in foreign["bytes"]
     still = {row["_row"] for row in _rows(project, "rejects", "silver.nyc.flights", "-n", "100") if mine in row["_file"]}
     resolved = {row["_row"] for row in _rows(project, "rejects", "silver.nyc.flights", "--resolved", "-n", "100") if mine in row["_file"]}
-    assert (still, resolved) == ({101, 404}, {505, 606, 707})
+    assert (still, resolved) == ({101}, {505, 606, 707})
     with lake.open(root=project, home=project / ".lake") as there:
         rows = there["silver.nyc.flights"].scan().filter(pl.col("_file").str.contains(mine, literal=True), pl.col("_row").is_in([505, 606, 707]))
         assert rows.sort("_row").collect()["distance"].to_list() == [292, 740, 1587]

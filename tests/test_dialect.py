@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lake.errors import FileRejected
 from lake.reading.dialect import Dialect, Hints, find_dialect
 from tests.test_reading import law, read
 
@@ -209,3 +210,55 @@ def test_the_numbers_above_a_table_of_two_ways_are_its_header(content: str) -> N
 def test_a_record_that_counts_up_among_others_that_do_is_no_header() -> None:
     """Text, then numbers in order, in each record."""
     assert find_dialect(b"ab,1,2,3,4,5\ncd,2,3,4,5,6\nef,1,3,5,7,9\n", "table.csv", None, Hints()).header == 0
+
+
+TWO_TABLES = b"id,name,weight\n1,ann,2.5\n2,bob,3.5\n3,cy,1\n\nregion,manager\nnorth,Ana\nsouth,Ben\n"
+SWALLOWING: dict[str, tuple[bytes, Hints, str]] = {
+    "more lines than there are": (b"a,b\n1,2\n3,4\n", Hints(skip_lines=99), r"skip_lines=99\) leaves nothing: the file has 3 lines"),
+    "just as many": (b"a,b\n1,2\n3,4\n", Hints(skip_lines=3), "leaves nothing"),
+    "beyond what is looked at": (b"a,b\n1,2\n3,4\n" * 20_000, Hints(skip_lines=50_000), "too far down"),
+    "a header that is not there": (b"a,b\n1,2\n", Hints(header=9), r"header=9\) names more header lines than there are: 2"),
+    "a fifth table of two": (TWO_TABLES, Hints(table=5), "2 tables were found in the file"),
+    "a second table of one": (b"a,b\n1,2\n3,4\n", Hints(table=2), "1 table was found in the file"),
+}
+
+
+@pytest.mark.parametrize(("data", "hints", "reason"), SWALLOWING.values(), ids=SWALLOWING)
+def test_a_hint_that_does_not_fit_rejects_the_file(data: bytes, hints: Hints, reason: str) -> None:
+    """It never swallows the file, nor reads something else and says that this was declared."""
+    with pytest.raises(FileRejected, match=reason):
+        read(data, hints=hints)
+
+
+def test_a_footer_that_is_too_long_lists_what_it_takes() -> None:
+    """Each line is a reject: it has the width of a record."""
+    assert read(b"a,b\n1,2\n3,4\n", hints=Hints(footer_lines=99)).rejects["line"].to_list() == [2, 3]
+
+
+DOUBTFUL: dict[str, tuple[bytes, str | None]] = {
+    "in a number": (b"1,ann,2\xff13\n", None),
+    "alone in a cell": (b"1,\xff\xfe,2013\n", None),
+    "in a word": (b"1,J\xfcrgen,2013\n", "J\u00fcrgen"),
+    "a sign": (b"1,\xa350,2013\n", "\u00a350"),
+}
+
+
+@pytest.mark.parametrize("place", [10, 15_000, 29_990])
+@pytest.mark.parametrize(("line", "name"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_a_byte_is_taken_for_the_same_wherever_it_stands(line: bytes, name: str | None, place: int) -> None:
+    """In a file of ASCII: a letter of a word or a sign is Windows text, and said to be a guess; anything else is no text, and its record is rejected."""
+    lines = [b"%d,ann,2013\n" % i for i in range(30_000)]
+    lines[place] = line
+    whole = read(b"id,name,n\n" + b"".join(lines))
+    if name is None:
+        assert (whole.dialect.encoding, whole.dialect.doubt) == ("utf-8", None)
+        assert whole.rejected == [(place + 1, place + 2, line)]
+    else:
+        assert whole.rows[place][1] == name
+        assert "the encoding is a guess" in (whole.dialect.doubt or "")
+
+
+def test_a_damaged_byte_among_few_digits_costs_its_record() -> None:
+    """The file need not be long for that; and text in UTF-8 deep in a file of ASCII is UTF-8."""
+    assert read(b"id,n\n1,10\n2,2\xff0\n3,30\n").rejected == [(2, 3, b"2,2\xff0\n")]
+    assert read(b"id,n\n" + b"1,a\n" * 30_000 + "2,\u00e9\n".encode() + b"1,a\n" * 30_000).dialect.encoding == "utf-8"

@@ -167,3 +167,12 @@ def test_a_missing_member_is_damage() -> None:
     first, second = outcomes(harmed, "x.zip")
     assert first == 1
     assert "damaged" in str(second)
+
+
+def test_a_package_in_a_package_is_named() -> None:
+    """One packing is undone: what is packed once more says so, and how."""
+    inner = zipped({"a.csv": b"x,y\n1,2\n"})
+    told = outcomes(zipped({"in.zip": inner, "in.csv.gz": gzip.compress(b"a\n1\n"), "b.csv": b"x\n1\n"}), "x.zip")
+    assert ["packed once more (zip)" in str(told[0]), "packed once more (gz)" in str(told[1]), told[2]] == [True, True, 1]
+    assert "packed once more (gz)" in str(outcomes(gzip.compress(gzip.compress(b"a\n1\n")), "a.csv.gz")[0])
+    assert "packed once more (zip)" in str(outcomes(gzip.compress(inner), "a.csv.gz")[0])

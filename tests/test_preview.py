@@ -249,3 +249,61 @@ def test_odd_names_and_nested_types_are_drafted(written: Written) -> None:
     assert contract.__name__ == "Table9Odd"
     assert list(contract.columns()) == ["class", "2024", "filter", "é-x"]
     check_declaration(contract)
+
+
+LONG_NUMBERS: dict[str, tuple[list[str], pl.DataType, str]] = {
+    "twenty digits": (["12345678901234567890", "1"], pl.Decimal(38, 0), "more digits"),
+    "the greatest whole number of 64 bits": (["9223372036854775807", "-1"], pl.Int64(), ""),
+    "one more": (["9223372036854775808"], pl.Decimal(38, 0), "more digits"),
+    "39 digits": (["1" * 39], pl.String(), "text keeps them"),
+    "a long fraction": (["1.0000000000000000001", "2"], pl.Decimal(38, 19), "more digits"),
+    "wide and long": (["12345678901234567890", "1.5"], pl.Decimal(38, 1), "more digits"),
+    "with an exponent": (["12345678901234567890", "1e5"], pl.String(), "text keeps them"),
+    "as a float is written": (["0.30000000000000004", "7.0"], pl.Float64(), ""),
+    "as no float is": (["0.12345678901234567", "7.0"], pl.Decimal(38, 17), "more digits"),
+}
+
+
+@pytest.mark.parametrize(("values", "guess", "remark"), LONG_NUMBERS.values(), ids=LONG_NUMBERS)
+def test_no_guess_changes_a_number(values: list[str], guess: pl.DataType, remark: str, written: Written) -> None:
+    """A 64-bit number is guessed only if each value comes back from it; else a decimal, else text, with a remark in the draft."""
+    found = lake.preview(written("n.csv", ("n,t\n" + "".join(f"{value},x\n" for value in values)).encode()))
+    assert found.columns[0].guess == guess
+    assert remark in found.columns[0].remark
+    assert remark in found.contract
+
+
+FAR = pl.Series("day", [10**9, 0], dtype=pl.Int32).cast(pl.Date)
+NO_DATES: dict[str, pl.Series] = {
+    "a day": FAR, "the year 10000": pl.Series("day", [2_932_897], dtype=pl.Int32).cast(pl.Date), "before the year 1": pl.Series("day", [-719_163], dtype=pl.Int32).cast(pl.Date),
+    "an instant": pl.Series("day", [2**62], dtype=pl.Int64).cast(pl.Datetime("us", "UTC")), "milliseconds": pl.Series("day", [2**55], dtype=pl.Int64).cast(pl.Datetime("ms")),
+    "in a list": FAR.implode(), "in a struct": FAR.alias("d").to_frame().to_struct("day"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("days", NO_DATES.values(), ids=NO_DATES)
+def test_a_date_that_no_reader_holds_rejects_the_file(days: pl.Series, written: Written, tmp_path: Path) -> None:
+    """With the column's name and the years there are, in one line; the last day of the year 9999 passes."""
+    days.to_frame().write_parquet(tmp_path / "days.parquet")
+    found = lake.preview(tmp_path / "days.parquet")
+    assert found.dialect.problem == found.main.problem
+    assert "day: dates outside the years 1 to 9999" in (found.main.problem or "")
+    pl.DataFrame({"day": [dt.date(1, 1, 1), dt.date(9999, 12, 31)]}).write_parquet(tmp_path / "days.parquet")
+    assert lake.preview(tmp_path / "days.parquet").columns[0].examples == [dt.date(1, 1, 1), dt.date(9999, 12, 31)]
+
+
+def test_a_file_that_is_rejected_whole_ends_with_1(written: Written, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command still shows why; one member of a package that can be read is enough for 0."""
+    assert run_command(["preview", str(written("a.csv", b"%PDF-1.7\n"))]) == 1
+    assert "It would be rejected: it is named a.csv but its content is a PDF" in capfd.readouterr().out
+    assert run_command(["preview", str(written("b.csv", b"%PDF-1.7\n")), "--json"]) == 1
+    assert run_command(["preview", str(written("c.zip", zipped({"a.csv": b"%PDF-1.7\n", "b.csv": b"a\n1\n"})))]) == 0
+
+
+def test_no_cell_steers_the_terminal(written: Written) -> None:
+    """Control signs in names, values, rejects and the file's own name are spelled out, as text and in JSON."""
+    path = written("a\x1b[2J.csv", b'n\x07ame,b\n\x1b[31mred,2\n3,\xe2\x80\xaeabc\n4,"\x9b\x07\n')
+    for shown in (told(str(path)), told(str(path), "--json"), told(str(path), "--contract")):
+        assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e"}
+    assert "\\x1b[31mred" in told(str(path))
+    assert json.loads(told(str(path), "--json"))[0]["first_rows"][0]["b"] == "2"

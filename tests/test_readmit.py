@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lake.catalog import Catalog
+from lake.landing import land
 from lake.reading.dialect import Hints
 from lake.readmit import readmit_files, readmit_rows
 from lake.run import Run, begin_run
@@ -188,3 +189,65 @@ def test_a_file_that_no_longer_fits_when_its_turn_comes_stays_as_it_is(shop: Sho
     shop.bronze = replace(shop.bronze, policy="strict", columns=("order", "amount", "more"))
     shop.bring("2.csv", "order,amount,more\n3,30,x\n")
     assert (shop.amounts(), [row for row, _ in shop.rejects("bronze.shop.orders")]) == ({1: 10, 3: 30}, [2])
+
+
+def test_a_correction_resolves_the_file_that_was_rejected_whole(shop: Shop) -> None:
+    """Other content under the same name settles the reject in the commit that takes it in, and no other file's; so does a replay of all at once."""
+    shop.bring("1.csv", "order,amount\n1,10\n")
+    shop.bring("2.csv", "%PDF-1.7\n")
+    shop.bring("3.csv", "%PDF-1.7 another\n")
+    assert len(shop.rejects("bronze.shop.orders")) == 2
+    shop.bring("2.csv", "order,amount\n2,20\n")
+    (row,) = Catalog(shop.run.store).rejects("bronze.shop.orders", resolved=True).collect().rows(named=True)
+    assert (row["resolved_by"], row["_file"].rsplit("/", 1)[-1]) == (shop.run.info.id, "2.csv")
+    record = Catalog(shop.run.store).last("bronze.shop.orders")[1]
+    assert (record.rejects, record.ledger.inserted, record.ledger.rejected) == (1, 1, 0)
+    assert [reason for _, reason in shop.rejects("bronze.shop.orders")] == ["it is named 3.csv but its content is a PDF"]
+    assert [one.name for one in readmit_files(shop.run, shop.source)] == ["3.csv"]
+    shop.sound()
+
+
+def test_a_correction_that_is_no_better_resolves_nothing(shop: Shop) -> None:
+    """Each is open until one can be read; the first content once more, after that, is rejected anew, and is then not listed as resolved."""
+    shop.bring("0.csv", "order,amount\n9,90\n")
+    shop.bring("1.csv", "%PDF-1.7\n")
+    shop.bring("1.csv", "%PDF-1.7 again\n")
+    assert (len(shop.rejects("bronze.shop.orders")), len(shop.rejects("bronze.shop.orders", resolved=True))) == (2, 0)
+    shop.bring("1.csv", "order,amount\n1,10\n")
+    assert (len(shop.rejects("bronze.shop.orders")), len(shop.rejects("bronze.shop.orders", resolved=True))) == (0, 2)
+    shop.bring("1.csv", "%PDF-1.7\n")
+    assert (len(shop.rejects("bronze.shop.orders")), len(shop.rejects("bronze.shop.orders", resolved=True))) == (1, 1)
+    shop.sound()
+
+
+def test_a_correction_in_the_same_batch_counts_too(shop: Shop) -> None:
+    """Both landed before bronze took either in: the rejected one is in quarantine, resolved."""
+    for content in ("%PDF-1.7\n", "order,amount\n1,10\n"):
+        (shop.folder / "1.csv").write_text(content, "utf-8")
+        land(shop.run, shop.source)
+    shop.flow()
+    assert (shop.rejects("bronze.shop.orders"), len(shop.rejects("bronze.shop.orders", resolved=True)), shop.amounts()) == ([], 1, {1: 10})
+    shop.sound()
+
+
+def test_what_is_rejected_again_is_not_listed_as_resolved(shop: Shop) -> None:
+    """Rows that a relaxed contract let in, and a stricter one rejects once more, are open and nothing else."""
+    shop.bring("1.csv", "order,amount\n1,-10\n2,20\n")
+    strict, shop.contract = shop.contract, Relaxed
+    shop.flow()
+    assert (len(shop.rejects()), len(shop.rejects(resolved=True))) == (0, 1)
+    shop.contract = strict
+    shop.flow()
+    assert (len(shop.rejects()), len(shop.rejects(resolved=True))) == (1, 0)
+
+
+def test_a_run_and_its_record_name_what_was_odd_about_files(shop: Shop) -> None:
+    """A file that is rejected whole with its reason, an encoding that is a guess, and what filled up a file's end."""
+    for name, data in {"a.csv": b"%PDF-1.7", "b.csv": b"order,amount\n1,10\n\x1a", "c.csv": b"order,amount,wer\n2,20,J\xf6rg\n"}.items():
+        (shop.folder / name).write_bytes(data)
+    report = shop.pipeline.run(shop.run)
+    line = report.results["bronze.shop.orders"].line
+    assert "a.csv is rejected whole: it is named a.csv but its content is a PDF" in line
+    told = [notice.line() for notice in Catalog(shop.run.store).last("bronze.shop.orders")[1].notices]
+    assert "the encoding is a guess: not UTF-8: taken for Windows text (cp1252) in c.csv" in told
+    assert "1 byte of padding (NUL, 0x1A) at the end left out in b.csv" in told

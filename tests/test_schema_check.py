@@ -12,8 +12,8 @@ import pytest
 
 from lake.columns import Columns, downstream
 from lake.compatibility import Check, Finding, check_schemas
-from lake.contract import PROVENANCE, Contract
-from lake.errors import UnknownName
+from lake.contract import PROVENANCE, Contract, judge
+from lake.errors import DeclarationError, UnknownName
 from lake.hop import Transform, changes, hop
 from lake.pipeline import Pipeline, do_step
 from lake.rules import references
@@ -348,3 +348,52 @@ def test_another_policy_of_bronze_is_told(ask: Ask) -> None:
         ("policy becomes freeze (was evolve)", False),
         ("columns becomes order, customer (was nothing)", False),
     ]
+
+
+def misruled(columns: dict[str, Any], rule: Callable[[Any], pl.Expr]) -> type[Contract]:
+    """A contract with a rule called `odd`."""
+    return contract("Order", {**columns, "odd": dy.rule()(rule)})
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (lambda cls: cls.amount.col < 100, "speaks of amount, which is no column of it"), (lambda _: pl.col("amount") < 100, "speaks of amount"),
+        (lambda _: 1 / 0, "raises ZeroDivisionError"),
+    ],
+    ids=["by attribute", "by name", "raises"],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_evaluated_is_told_beside_what_breaks(lake: Run, rule: Callable[[Any], pl.Expr], told: str) -> None:
+    """Named with contract, file and line; the removed column and what it hits are listed all the same. A run says the same and stops there."""
+    table = Table(ORDERS, misruled(without("amount"), rule), max_rejected=1.0)
+    bronze = Table(RAW)
+    shop = Pipeline("shop", [Source(bronze, ROOT, "*.csv")], [hop(table, write="merge", raw=changes(bronze))(clean), flows()[0].hops[TOTALS]])
+    found = {finding.what: finding for finding in check_schemas(lake.store, (shop, flows()[1])).findings}
+    assert found["column amount removed"].downstream == BELOW_AMOUNT
+    (broken,) = [finding for what, finding in found.items() if what.startswith("contract Order: rule odd")]
+    assert told in broken.what
+    assert broken.breaking
+    assert "test_schema_check.py:" in broken.note
+    with pytest.raises(DeclarationError, match="contract Order: rule odd"):
+        judge(table.contract or Contract, pl.LazyFrame(schema={name: pl.String() for name in without("amount")}), who="the hop")
+
+
+def test_an_undeclared_rename_says_that_the_table_s_own_hop_stops(ask: Ask) -> None:
+    """The hop still returns the old name."""
+    (found,) = [finding for finding in ask(RENAMED, summed=total_of_spent) if finding.what == "column amount removed"]
+    assert "the table's own hop stops: hop clean returns no column spent" in found.note
+
+
+def test_a_reason_is_cut_between_words(lake: Run) -> None:
+    """And says that it was."""
+
+    def wordy(orders: pl.LazyFrame) -> pl.LazyFrame:
+        if "amount" not in orders.collect_schema():
+            raise ValueError("there is no amount in these orders, " * 30)
+        return total(orders)
+
+    (found,) = [one for one in check_schemas(lake.store, flows(without("amount"), summed=wordy)).findings if one.what == "column amount removed"]
+    (reason,) = [note for note in found.notes if "the hop that fills" in note]
+    assert reason.endswith(
+        (", \u2026", "orders \u2026", "these \u2026", "in \u2026", "amount \u2026", "no \u2026", "is \u2026", "there \u2026", "orders, \u2026")
+    )

@@ -156,3 +156,18 @@ def test_a_replay_takes_many_deliveries_at_once_and_is_not_held_to_the_limits_of
     assert report.release is not None
     assert (_rejected(run, bronze.name), _rejected(run, table.name)) == (2, 2)
     assert {one.table: (one.verdict, one.why) for one in replay(run, report.release, [flow])} == dict.fromkeys(report.release.tables, ("equal", ""))
+
+
+def test_a_table_whose_first_run_stopped_is_not_published_yet(run: Run, tmp_path: Path) -> None:
+    """It is not unknown: rejects, show and history say that nothing is published, and where its rejects are."""
+    table = _orders(max_rejected=0.0)
+    write_orders(tmp_path, "a.csv", _BAD)
+    with pytest.raises(RejectLimitExceeded):
+        bring(run, tmp_path, _cleaned(table))
+    catalog = Catalog(run.store)
+    for look in (catalog.rejects, catalog.snapshot, catalog.history):
+        with pytest.raises(UnknownName, match=rf"{table.name} is not published yet.*`lake rejects {table.name} --stopped`"):
+            look(table.name)
+    assert _rejected(run, table.name, stopped=True) == 10
+    with pytest.raises(UnknownName, match="no table is called"):
+        catalog.rejects("silver.shop.nothing")
