@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,48 +26,20 @@ from lake.migrate import Steps, due, migrate
 from lake.outcome import Outcome
 from lake.portions import fits
 from lake.publish import Draft, publish
-from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
 from lake.reading.delimited import Parsed
 from lake.reading.dialect import Dialect
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import Compression
-from lake.receipts import LANDINGS, came, named, receipts_between
-from lake.record import ConsumedFile, Input, Ledger, Notice, Record, together
+from lake.receipts import LANDINGS, came, receipts_between
+from lake.record import ConsumedFile, Input, Ledger, Record, together
 from lake.refusal import keep_stopped, refuse_files, stopped_batch
 from lake.run import Run, backoff
 from lake.source import Source
 from lake.table import Table, path_of
+from lake.taken import Taken, quarantine_files, write_rejects
 
-_FINGERPRINT = "ingest-2"  # raise it when the same bytes would give other rows
+_FINGERPRINT = "ingest-3"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
-_WHOLE = pl.col(ROW).is_null() & pl.col("line").is_null()  # a reject that stands for a file
-
-
-@dataclass(frozen=True)
-class _Ingested:
-    """One member of one raw file, gated and written: where its parts are (None: it is rejected whole), and what came of it.
-
-    `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
-    files of its name that were rejected whole. `remarks` say what is to be known of how it was read.
-    """
-
-    consumed: ConsumedFile
-    parts: Path | None
-    schema: pl.Schema
-    rejects: pl.DataFrame
-    renamed: dict[str, str]
-    conversions: dict[str, str]
-    fit: Fit | None = None
-    there: int = 0
-    name: str = ""
-    corrects: bool = False
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def notices(self) -> Iterator[Notice]:
-        """What the commit says of the file."""
-        yield from (Notice(column="", what="read", detail=remark, file=self.consumed.name) for remark in self.remarks)
-        yield from self.fit.notices if self.fit else ()
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -122,7 +93,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         try:
             refuse_files(run, table, about["files"])
         except RejectLimitExceeded as stop:
-            _write_rejects(run, done, stopped_batch(batch), folder / "stopped")
+            write_rejects(run, done, stopped_batch(batch), folder / "stopped")
             raise keep_stopped(run, table, folder / "stopped", about, before, stop) from None
         parts = folder / "all"
         with phase("transform"):
@@ -140,7 +111,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "freshest": _freshest(receipts, before),
         }  # fmt: skip
         with phase("quarantine"):
-            about |= _quarantine(run, source, done, folder, about, before, again)
+            about |= quarantine_files(run, source, done, folder, about, before, again)
         renamed = headers | {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
@@ -207,10 +178,10 @@ def _reason(receipts: pl.DataFrame) -> str:
 
 
 def _without_rows_there(
-    run: Run, table: Table, base: int, done: list[_Ingested], schema: pl.Schema, again: list[str], folder: Path
-) -> tuple[list[_Ingested], list[str]]:
+    run: Run, table: Table, base: int, done: list[Taken], schema: pl.Schema, again: list[str], folder: Path
+) -> tuple[list[Taken], list[str]]:
     """The files with what is new of those that are read `again`, and which these are; one that would now change what is there is left out."""
-    kept: list[_Ingested] = []
+    kept: list[Taken] = []
     read = set(again)
     for i, item in enumerate(done):
         raw = item.consumed.file.split("#")[0]
@@ -224,7 +195,7 @@ def _without_rows_there(
     return kept, sorted(read)
 
 
-def _without_known(run: Run, table: Table, base: int, item: _Ingested, schema: pl.Schema, parts: Path) -> _Ingested:
+def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Schema, parts: Path) -> Taken:
     """A file that is read again, without the records that the table has of it. Raises SchemaRefused where those would be others now."""
     if base < 0:
         return item
@@ -262,7 +233,7 @@ def _bytes_of(receipts: pl.DataFrame) -> int:
     return int(receipts["size"].sum())
 
 
-def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path) -> list[_Ingested]:
+def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path) -> list[Taken]:
     """Read every member of one raw file and write its rows, gated, as parts in `folder`."""
     local, compression = _fetched(run, receipt, folder)
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
@@ -281,7 +252,7 @@ def _fetched(run: Run, receipt: dict[str, Any], folder: Path) -> tuple[Path, Com
     return local, "zst" if ours else receipt["packed"]
 
 
-def _ingest_member(local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool) -> _Ingested:
+def _ingest_member(local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool) -> Taken:
     place = receipt["file"] + (f"#{dialect.member}" if dialect.member and compression == "zip" else "")
     name = receipt["name"] + (f" ({dialect.member})" if dialect.member else "")
     try:
@@ -294,7 +265,7 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
             schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String},
             orient="row",
         )
-        return _Ingested(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
+        return Taken(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
     finally:
         (folder / "spool" / "plain").unlink(missing_ok=True)
     rows = int(scan_parts(folder / "rows", schema).select(pl.len()).collect().item())
@@ -305,7 +276,7 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
         )
     consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height, mended=parsed.mended)
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
-    return _Ingested(consumed, folder / "rows", schema, rejects, dialect.renamed | parsed.renamed, conversions | parsed.notes, remarks=parsed.remarks)
+    return Taken(consumed, folder / "rows", schema, rejects, dialect.renamed | parsed.renamed, conversions | parsed.notes, remarks=parsed.remarks)
 
 
 def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeError:
@@ -344,11 +315,11 @@ def _headers(metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {column: said["header"] for column, said in metadata.items() if "header" in said}
 
 
-def _united(table: Table, there: pl.Schema, done: list[_Ingested]) -> tuple[pl.Schema, list[_Ingested], dict[str, pl.DataType]]:
+def _united(table: Table, there: pl.Schema, done: list[Taken]) -> tuple[pl.Schema, list[Taken], dict[str, pl.DataType]]:
     """The table's columns with those that the files add, each file with how it fits, and the columns to be widened before it does."""
     known = {name: dtype for name, dtype in there.items() if name not in PROVENANCE and name != RESCUED}
     shape = Shape(known, table, new=not known)
-    fitted: list[_Ingested] = []
+    fitted: list[Taken] = []
     widened: dict[str, pl.DataType] = {}
     for item in done:
         if item.parts is not None:
@@ -362,53 +333,18 @@ def _united(table: Table, there: pl.Schema, done: list[_Ingested]) -> tuple[pl.S
     return pl.Schema(shape.columns | dict(PROVENANCE) | {RESCUED: pl.String()}), fitted, widened
 
 
-def _refused(item: _Ingested, found: Fit, reason: str) -> _Ingested:
+def _refused(item: Taken, found: Fit, reason: str) -> Taken:
     whole = item.rejects.clear().vstack(pl.DataFrame([(item.consumed.file, None, None, None, reason)], schema=item.rejects.schema, orient="row"))
     consumed = item.consumed.model_copy(update={"rows": 0, "rejects": 1, "reason": reason})
     return replace(item, consumed=consumed, parts=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
 
 
-def _all_rows(done: list[_Ingested], schema: pl.Schema) -> pl.LazyFrame:
+def _all_rows(done: list[Taken], schema: pl.Schema) -> pl.LazyFrame:
     frames = [_shaped(part, item, item.fit, schema) for item in done if item.parts and item.fit for part in parts_in(item.parts)]
     return pl.concat(frames).select(list(schema)) if frames else pl.LazyFrame(schema=schema)
 
 
-def _shaped(part: Path, item: _Ingested, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
+def _shaped(part: Path, item: Taken, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
     if found.plain and all(schema.get(name) == dtype for name, dtype in item.schema.items()):
         return pl.scan_parquet(part, schema=schema, missing_columns="insert", glob=False)
     return found.frame(pl.scan_parquet(part, glob=False), schema)
-
-
-def _quarantine(
-    run: Run, source: Source, done: list[_Ingested], folder: Path, about: dict[str, Any], before: Record | None, again: list[str]
-) -> dict[str, Any]:
-    """Commit the rejects. Those of files that were read again, and of files rejected whole that others of their name now correct, are resolved by this."""
-    table = source.into
-    _write_rejects(run, done, about["batch"], folder / "rejects")
-    root = pl.col(FILE).str.split("#").list.first()
-    corrected = _corrected(run, source, before, done)
-    earlier = open_rejects(run, table, before).filter(root.is_in(again) | (_WHOLE & root.is_in(corrected))) if again or corrected else None
-    kept = quarantine(run, table, folder / "rejects", about, before=before, anew=earlier)
-    return {"quarantine": kept, "rejects": kept["total"]}
-
-
-def _corrected(run: Run, source: Source, before: Record | None, done: list[_Ingested]) -> list[str]:
-    """The raw files that are rejected whole and of whose name a later one is taken in now."""
-    names = {item.name for item in done if item.corrects and item.parts is not None}
-    if before is None or not before.rejects or not names:
-        return []
-    whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).str.split("#").list.first()).unique().collect(engine="streaming")
-    return [file for file, name in named(run, source.name, whole[FILE]).items() if name in names] if whole.height else []
-
-
-def _write_rejects(run: Run, done: list[_Ingested], batch: str, parts: Path) -> None:
-    """Write the rejected records into `parts`, with who rejected them and when; those of files that a later one in the batch corrects are resolved."""
-    frames = []
-    for i, item in enumerate(done):
-        if item.rejects.height:
-            bare = item.rejects.lazy().with_columns(rules=pl.lit([], dtype=BARE["rules"]), row=pl.lit(None, dtype=BARE["row"]))
-            known = stamped(bare, run, batch, None)
-            late = item.parts is None and any(other.name == item.name and other.corrects and other.parts is not None for other in done[i + 1 :])
-            frames.append(resolved(known, run) if late else known)
-    if frames:
-        write_parts(pl.concat(frames), parts)

@@ -1,0 +1,83 @@
+"""What was taken of raw files, and their rejects: committed once, and resolved when the file is read again, or another of its name corrects it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lake.contract import FILE, ROW
+from lake.datafile import write_parts
+from lake.fit import Fit
+from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
+from lake.receipts import named
+from lake.record import ConsumedFile, Notice, Record
+from lake.run import Run
+from lake.source import Source
+
+_WHOLE = pl.col(ROW).is_null() & pl.col("line").is_null()  # a reject that stands for a file
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One member of one raw file, gated and written: where its parts are (None: it is rejected whole), and what came of it.
+
+    `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
+    files of its name that were rejected whole. `remarks` say what is to be known of how it was read.
+    """
+
+    consumed: ConsumedFile
+    parts: Path | None
+    schema: pl.Schema
+    rejects: pl.DataFrame
+    renamed: dict[str, str]
+    conversions: dict[str, str]
+    fit: Fit | None = None
+    there: int = 0
+    name: str = ""
+    corrects: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> Iterator[Notice]:
+        """What the commit says of the file."""
+        yield from (Notice(column="", what="read", detail=remark, file=self.consumed.name) for remark in self.remarks)
+        yield from self.fit.notices if self.fit else ()
+
+
+def quarantine_files(
+    run: Run, source: Source, done: list[Taken], folder: Path, about: dict[str, Any], before: Record | None, again: list[str]
+) -> dict[str, Any]:
+    """Commit the rejects. Those of files that were read again, and of files rejected whole that others of their name now correct, are resolved by this."""
+    table = source.into
+    write_rejects(run, done, about["batch"], folder / "rejects")
+    root = pl.col(FILE).str.split("#").list.first()
+    corrected = _corrected(run, source, before, done)
+    earlier = open_rejects(run, table, before).filter(root.is_in(again) | (_WHOLE & root.is_in(corrected))) if again or corrected else None
+    kept = quarantine(run, table, folder / "rejects", about, before=before, anew=earlier)
+    return {"quarantine": kept, "rejects": kept["total"]}
+
+
+def _corrected(run: Run, source: Source, before: Record | None, done: list[Taken]) -> list[str]:
+    """The raw files that are rejected whole and of whose name a later one is taken in now."""
+    names = {item.name for item in done if item.corrects and item.parts is not None}
+    if before is None or not before.rejects or not names:
+        return []
+    whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).str.split("#").list.first()).unique().collect(engine="streaming")
+    return [file for file, name in named(run, source.name, whole[FILE]).items() if name in names] if whole.height else []
+
+
+def write_rejects(run: Run, done: list[Taken], batch: str, parts: Path) -> None:
+    """Write the rejected records into `parts`, with who rejected them and when; those of files that a later one in the batch corrects are resolved."""
+    frames = []
+    for i, item in enumerate(done):
+        if item.rejects.height:
+            bare = item.rejects.lazy().with_columns(rules=pl.lit([], dtype=BARE["rules"]), row=pl.lit(None, dtype=BARE["row"]))
+            known = stamped(bare, run, batch, None)
+            late = item.parts is None and any(other.name == item.name and other.corrects and other.parts is not None for other in done[i + 1 :])
+            frames.append(resolved(known, run) if late else known)
+    if frames:
+        write_parts(pl.concat(frames), parts)
