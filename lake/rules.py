@@ -271,7 +271,7 @@ def check_rules(table: str, contract: type[Contract], rules: tuple[Rule, ...], s
             raise DeclarationError(f"{where} judges the whole table, so there is no row to set aside", "Its severity is warn or fail")
         for column in rule.spoken_of:
             if column not in contract.columns():
-                raise _unknown(where, f"column of {contract.__name__}", column, contract.columns())
+                raise _unknown(f"{where} (contract {contract.__name__})", "column", column, contract.columns())
         _check_form(where, contract, rule)
 
 
