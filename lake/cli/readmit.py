@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lake.cli.render import console, env_option, json_option, print_json
+from lake.cli.render import console, env_option, json_option, print_json, say
 from lake.cli.runs import Teller
 from lake.errors import UnknownName
 from lake.ingest import Retry
@@ -42,7 +42,7 @@ def readmit(table: str, only: bool, env: str | None, as_json: bool) -> None:
         said = _said(told)
         if not as_json:
             for line in said:
-                click.echo(f"{table}: {line}")
+                say(f"{table}: {line}")
         verdict = _go_on(run, pipeline, quiet=as_json)
         left = _open(run, table)
     row = {"table": table, "was": was, "readmitted": max(0, was - left), "open": left, "said": said, "verdict": verdict}
