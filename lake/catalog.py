@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from lake.contract import FILE, ROW
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import NotFound, UnknownName
 from lake.log import TableLog
-from lake.quarantine import REJECTED, not_among
+from lake.quarantine import REJECTED
 from lake.record import Record
 from lake.schemas import compare, last_schema
 from lake.store import Store
@@ -109,7 +110,10 @@ class Catalog:
             return pl.LazyFrame(schema=REJECTED)
         rows = open_snapshot(self.store, quarantine_path_of(name), version).scan()
         still = rows.filter(pl.col("resolved_at").is_null())
-        return not_among(rows.filter(pl.col("resolved_at").is_not_null()), still) if resolved else still
+        if not resolved:
+            return still
+        same = [FILE, ROW, "line", "row"]  # of one row read, a part may be in and another not
+        return rows.filter(pl.col("resolved_at").is_not_null()).join(still.select(same).unique(), on=same, how="anti", nulls_equal=True)
 
     def _stopped(self, name: str) -> pl.LazyFrame:
         """What lies in the quarantine beyond the version that the table's record names."""

@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the machine's own configuration reaches a test."""
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's own configuration reaches a test, and a command run in this process closes no store but its own."""
+    monkeypatch.setattr("lake.store._open", [])
     for name in list(os.environ):
         if name.startswith(("LAKE_", "AWS_", "PREFECT_")):
             monkeypatch.delenv(name)

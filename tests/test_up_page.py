@@ -34,7 +34,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         assert said.code == 0, said
         page = f"http://127.0.0.1:{port}"
-        until(lambda: [run for run in _runs(page) if run["name"] == "nyc refresh · release 1"], 120, "the flights are in a release")
+        until(lambda: [run for run in _runs(page) if run["name"] == "nyc refresh · release 1"], 240, "the flights are in a release")
         yield page
     finally:
         run_lake("down", **variables)
