@@ -277,7 +277,10 @@ def _(alt, lakehouse, pl, way):
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             alt.X(
-                "rows:Q", title="Rows (logarithmic)", scale=alt.Scale(type="symlog"), axis=alt.Axis(format="~s", values=[1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7])
+                "rows:Q",
+                title="Rows (logarithmic)",
+                scale=alt.Scale(type="symlog"),
+                axis=alt.Axis(format=",d", values=[10, 1_000, 100_000, 10_000_000, 1_000_000_000]),
             ),
             alt.Y("table:N", title="Table", sort=[name for name, _ in _last], axis=alt.Axis(labelLimit=260, ticks=False, domain=False)),
             alt.Color("entry:N", title="Entry", sort=alt.SortField("order"), scale=alt.Scale(scheme="tableau10")),
