@@ -23,6 +23,7 @@ def sql_over(frames: Mapping[str, pl.LazyFrame]) -> DuckDBPyConnection:
     except ImportError:
         raise SettingsError("DuckDB is not installed", "Install the extra `notebooks`: pip install 'lake[notebooks]'") from None
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    connection.execute("SET TimeZone = 'UTC'")  # an instant in a condition then has the type that the tables' have, wherever this runs
     for layer in dict.fromkeys(name.split(".")[0] for name in frames):
         connection.execute(f"ATTACH ':memory:' AS {layer}")
     for subject in dict.fromkeys(name.rpartition(".")[0] for name in frames):

@@ -213,6 +213,15 @@ def test_sql_reads_the_tables_by_their_names(flights: Lake) -> None:
     assert totals == (336_772,)
 
 
+def test_sql_compares_instants(flights: Lake) -> None:
+    """A condition on an instant finds the rows that Polars finds, and days are those of UTC."""
+    with flights.duckdb("gold.nyc.weather_delays") as database:
+        query = "SELECT count(*), min(hour_at)::DATE FROM gold.nyc.weather_delays WHERE hour_at >= TIMESTAMPTZ '2013-06-01 00:00:00+00'"
+        found = database.sql(query).fetchone()
+    late = flights["gold.nyc.weather_delays"].scan().filter(pl.col("hour_at") >= pl.datetime(2013, 6, 1, time_zone="UTC"))
+    assert found == late.select(pl.len(), pl.col("hour_at").min().dt.date()).collect().row(0)
+
+
 def test_sql_sees_the_tables_it_was_given(flights: Lake) -> None:
     """A connection over some tables has these alone; an unknown one is told with the nearest name."""
     with flights.duckdb("gold.nyc.aircraft_use") as database:
