@@ -1,6 +1,6 @@
 # Everything a person or CI does with this project. Needs make, a POSIX shell and Python 3.11 or newer; the rest is installed into .venv.
 .POSIX:
-.PHONY: demo test check bench format lock pictures clean
+.PHONY: demo test check bench format lock notebooks pictures clean
 
 demo:  ## land real files and carry them to gold
 	@sh scripts/venv.sh run
@@ -12,7 +12,7 @@ test:  ## every test that fits in a quarter of an hour
 	@sh scripts/systemd.sh || true  # without it the tests of the units are skipped
 	@.venv/bin/python -m pytest $(ARGS)
 
-check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas and deployments
+check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas, deployments and notebooks
 	@sh scripts/venv.sh dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -24,6 +24,7 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 	.venv/bin/python scripts/check_docs.py
 	.venv/bin/python -m lake schema write --check
 	.venv/bin/python -m lake deployments --check
+	.venv/bin/python scripts/notebooks.py --check
 
 bench:  ## measure against the hand-written floor
 	@sh scripts/venv.sh dev
@@ -36,6 +37,10 @@ format:  ## put every file into shape
 
 lock:  ## resolve the dependencies anew
 	@sh scripts/lock.sh
+
+notebooks:  ## the notebooks as Jupyter's, in notebooks/jupyter, and as pages, in build/notebooks
+	@sh scripts/venv.sh dev
+	@.venv/bin/python scripts/notebooks.py
 
 pictures:  ## draw the README's pictures from a lake made on the spot
 	@sh scripts/venv.sh dev

@@ -84,30 +84,41 @@ def mermaid(catalog: Catalog, name: str, version: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _facts(version: int, record: Record) -> str:
+def facts(version: int, record: Record) -> dict[str, str]:
+    """What a commit says about the table as it left it: size, version, freshness, owner, code, inputs, run, content. Plain text by what it is."""
     promised = f", promised within {words(record.fresh_within_seconds)}" if record.fresh_within_seconds else ""
-    facts = {
+    code = record.code
+    told = {
         "Rows": f"{record.rows:,} in {record.data_files:,} file{'s' if record.data_files != 1 else ''}, {record.bytes / 1e6:,.1f} MB",
         "Version": f"{version}, {record.at:%Y-%m-%d %H:%M} UTC: {record.reason or record.kind}",
         "Schema version": str(record.schema_version),
         "Newest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC{promised}" if record.freshest else "not known",
         "In quarantine": f"{record.rejects:,} rows",
         "Owner": record.owner,
-        "Made by": f"`{record.code.hop}`, commit {(record.code.commit or 'unknown')[:10]}{', with changes' if record.code.modified else ''}"
-        if record.code
-        else "",
+        "Made by": f"{code.hop}, commit {(code.commit or 'unknown')[:10]}{', with changes' if code.modified else ''}" if code else "",
         "From": inputs_line(record),
         "Run": record.run.id,
-        "Content": f"`{record.content.value}`" if record.content else "",
+        "Content": record.content.value if record.content else "",
     }
-    return table(["", ""], [[name, told] for name, told in facts.items() if told])
+    return {name: text for name, text in told.items() if text}
 
 
-def _ledgers(catalog: Catalog, name: str, version: int) -> str:
+def ledgers(catalog: Catalog, name: str, version: int) -> tuple[list[str], list[list[str]]]:
+    """Where the rows of the last commits went, newest first: the heads of columns, and a row a commit."""
     found = catalog.log(name).recent(_RUNS, until=version)
     used = [entry for entry in Ledger.model_fields if any(getattr(record.ledger, entry) for _, record in found)]
     rows = [[str(at), f"{record.at:%m-%d %H:%M}", *(f"{getattr(record.ledger, entry) or 0:,}" for entry in used)] for at, record in found]
-    return table(["version", "at", *used], rows, right=len(used))
+    return ["version", "at", *used], rows
+
+
+def _facts(version: int, record: Record) -> str:
+    quoted = {"Made by", "Content"}
+    return table(["", ""], [[name, f"`{told}`" if name in quoted else told] for name, told in facts(version, record).items()])
+
+
+def _ledgers(catalog: Catalog, name: str, version: int) -> str:
+    head, rows = ledgers(catalog, name, version)
+    return table(head, rows, right=len(head) - 2)
 
 
 def _changes(record: Record) -> str:

@@ -18,10 +18,10 @@ Point = tuple[int, str, str]
 """Where a curve is in one column: the column, the table, and "". Where it only passes through, the two tables it joins."""
 
 
-def lineage_svg(edges: Iterable[tuple[str, str]], *, title: str = "") -> str:
+def lineage_svg(edges: Iterable[tuple[str, str]], *, title: str = "", here: str = "") -> str:
     """A picture of `edges`, (from, to) pairs of `layer.subject.table` or `raw/subject.source`: the same edges give the same text.
 
-    It brings its own background, so it reads on any page, and needs no font or file from elsewhere.
+    The table `here` stands out. It brings its own background, so it reads on any page, and needs no font or file from elsewhere.
     Raises UnknownName for a name that begins with no layer.
     """
     pairs = sorted(set(edges))
@@ -42,7 +42,7 @@ def lineage_svg(edges: Iterable[tuple[str, str]], *, title: str = "") -> str:
         )
     middle = {point: top + _HEAD + at for point, at in y.items()}
     body += [_curve(wire, x, widths, middle) for wire in wires]
-    body += [_box(name, _label(name, column), x[at], middle[at, name, ""], widths[at]) for name, at in sorted(column.items())]
+    body += [_box(name, _label(name, column), x[at], middle[at, name, ""], widths[at], here=name == here) for name, at in sorted(column.items())]
     if not pairs:
         body.append(f'<text x="{_EDGE}" y="{top + 30}" font-size="13" fill="#6b7280">No table has been made yet.</text>')
     width = x[-1] - _GAP + _PAD + _EDGE if pairs else max(280, len(title) * 9 + 2 * _EDGE)
@@ -139,8 +139,9 @@ def _curve(wire: Sequence[Point], x: Sequence[float], widths: Sequence[float], y
     return f'<path d="{path}" fill="none" stroke="{_COLOURS[_layer(wire[0][1])][0]}" stroke-width="1.7" stroke-opacity="0.6"/>'
 
 
-def _box(name: str, label: str, x: float, y: float, width: float) -> str:
+def _box(name: str, label: str, x: float, y: float, width: float, *, here: bool) -> str:
     ink = _COLOURS[_layer(name)][0]
-    shape = f'<rect x="{x:.1f}" y="{y - _BOX / 2:.1f}" width="{width:.1f}" height="{_BOX}" rx="8" fill="#ffffff" stroke="{ink}" stroke-width="1.4"/>'
-    text = f'<text x="{x + width / 2:.1f}" y="{y + 4.5:.1f}" font-size="13" text-anchor="middle">{escape(label)}</text>'
+    fill, colour = (ink, ' fill="#ffffff" font-weight="600"') if here else ("#ffffff", "")
+    shape = f'<rect x="{x:.1f}" y="{y - _BOX / 2:.1f}" width="{width:.1f}" height="{_BOX}" rx="8" fill="{fill}" stroke="{ink}" stroke-width="1.4"/>'
+    text = f'<text x="{x + width / 2:.1f}" y="{y + 4.5:.1f}" font-size="13" text-anchor="middle"{colour}>{escape(label)}</text>'
     return f"<g><title>{escape(name)}</title>{shape}{text}</g>"

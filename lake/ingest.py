@@ -40,6 +40,8 @@ from lake.taken import Taken, quarantine_files, write_rejects
 
 _FINGERPRINT = "ingest-3"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
+Fetched = tuple[Path, Compression | None]
+"""A raw file on local disk, and how it is packed."""
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -117,10 +119,15 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
 
-def read_again(run: Run, table: Table, receipt: dict[str, Any], schema: pl.Schema, folder: Path) -> pl.LazyFrame:
-    """The rows that bronze took in of a raw file, read from that file again. `table` and `schema` are what they were when that was done."""
+def read_again(
+    run: Run, table: Table, receipt: dict[str, Any], schema: pl.Schema, folder: Path, there: Fetched | None = None, only: pl.Series | None = None
+) -> pl.LazyFrame:
+    """The rows that bronze took in of a raw file, read from that file again. `table` and `schema` are what they were when that was done.
+
+    The file is fetched, unless it is `there` already. `only` has the numbers of the records whose rows are wanted.
+    """
     frozen = replace(table, policy="freeze", columns=tuple(name for name in schema if name not in PROVENANCE and name != RESCUED))
-    done = _ingest_file(run, table, receipt, folder / "again")
+    done = _ingest_file(run, table, receipt, folder / "again", there, only)
     return _all_rows(_united(frozen, schema, done)[1], schema)
 
 
@@ -144,7 +151,7 @@ def retry(run: Run, source: Source, receipt: dict[str, Any], rejected: pl.DataFr
     base, before = run.log(path_of(table.name)).head()
     known, _ = _known_schema(run, before)
     with run.workspace(f"retry-{source.name}") as folder:
-        local, compression = _fetched(run, receipt, folder)
+        local, compression = fetched(run, receipt, folder)
         dialects = examine(local, compression, receipt["name"], source.hints)
         told = json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects])
         done = _ingest_file(run, table, receipt | {"dialects": told}, folder / "again")
@@ -233,16 +240,18 @@ def _bytes_of(receipts: pl.DataFrame) -> int:
     return int(receipts["size"].sum())
 
 
-def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path) -> list[Taken]:
+def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path, there: Fetched | None = None, only: pl.Series | None = None) -> list[Taken]:
     """Read every member of one raw file and write its rows, gated, as parts in `folder`."""
-    local, compression = _fetched(run, receipt, folder)
+    local, compression = there or fetched(run, receipt, folder)
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
-    result = [_ingest_member(local, compression, dialect, receipt, folder / f"m{i}", strict=table.policy == "strict") for i, dialect in enumerate(dialects)]
-    local.unlink()
+    strict = table.policy == "strict"
+    result = [_ingest_member(local, compression, dialect, receipt, folder / f"m{i}", strict=strict, only=only) for i, dialect in enumerate(dialects)]
+    if there is None:
+        local.unlink()
     return [replace(item, name=receipt["name"], corrects=receipt["status"] == "landed") for item in result]
 
 
-def _fetched(run: Run, receipt: dict[str, Any], folder: Path) -> tuple[Path, Compression | None]:
+def fetched(run: Run, receipt: dict[str, Any], folder: Path) -> Fetched:
     """The raw file on local disk, and how it is packed."""
     folder.mkdir(parents=True, exist_ok=True)
     local = folder / "raw"
@@ -252,11 +261,15 @@ def _fetched(run: Run, receipt: dict[str, Any], folder: Path) -> tuple[Path, Com
     return local, "zst" if ours else receipt["packed"]
 
 
-def _ingest_member(local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool) -> Taken:
+def _ingest_member(
+    local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool, only: pl.Series | None
+) -> Taken:
     place = receipt["file"] + (f"#{dialect.member}" if dialect.member and compression == "zip" else "")
     name = receipt["name"] + (f" ({dialect.member})" if dialect.member else "")
     try:
         parsed = read_member(local, compression, dialect, name, folder / "spool", ours=receipt["packed"] is None, strict=strict)
+        if only is not None:
+            parsed = replace(parsed, frame=parsed.frame.filter(pl.col(ROW).is_in(only.implode())))
         schema, conversions = _write_gated(parsed, place, came(receipt), folder / "rows")
     except (FileRejected, DTypeRefused, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         rejected = _as_rejection(error, name, dialect)
@@ -269,7 +282,7 @@ def _ingest_member(local: Path, compression: Compression | None, dialect: Dialec
     finally:
         (folder / "spool" / "plain").unlink(missing_ok=True)
     rows = int(scan_parts(folder / "rows", schema).select(pl.len()).collect().item())
-    if rows + parsed.rejects.height != parsed.records:
+    if rows + parsed.rejects.height != parsed.records and only is None:
         raise LakeError(
             f"{name}: {parsed.records:,} records in the file, but {rows:,} rows and {parsed.rejects.height:,} rejects",
             "This is a defect in lake; nothing was published",

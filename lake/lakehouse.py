@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import html
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -15,16 +14,33 @@ from lake.delta import Snapshot
 from lake.descent import column_rows
 from lake.edges import DIRECTIONS
 from lake.errors import UnknownName
+from lake.freshness import freshness
 from lake.lineage import downstream, upstream
 from lake.log import key_of_record
-from lake.pipeline import find_table
+from lake.pipeline import every_pipeline, find_table
 from lake.release import Release, find_release, numbers, read_release
+from lake.replay import replay
+from lake.run import begin_run, run_that_reads
 from lake.settings import Settings, load_settings
+from lake.showing import lake_html, table_html
+from lake.sql import sql_over
 from lake.store import Store, open_store
 from lake.table import Upcast
+from lake.trace import LIMIT, Reached, Trace, reach, trace
 from lake.upcast import upcast
+from lake.verify import verify
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _COLUMN_ROWS = {"direction": pl.String, "depth": pl.Int64, "table": pl.String, "column": pl.String, "kind": pl.String, "of": pl.String, "hop": pl.String}
+_FRESHNESS: dict[str, Any] = {
+    "table": pl.String, "fresh": pl.Boolean, "age_seconds": pl.Float64, "promised_seconds": pl.Float64, "freshest": pl.Datetime("us", "UTC"), "owner": pl.String,
+}  # fmt: skip
+_VERIFIED = {"table": pl.String, "checked": pl.String, "rows": pl.Int64, "verdict": pl.String, "why": pl.String}
+_REPLAYED = {
+    "table": pl.String, "version": pl.Int64, "rows": pl.Int64, "verdict": pl.String, "why": pl.String, "recorded": pl.String, "replayed": pl.String,
+}  # fmt: skip
 
 
 def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: Any) -> Lake:  # noqa: A001  # lake.open() is the name people type
@@ -67,12 +83,11 @@ class Lake:
         if name not in self.release.tables:
             raise UnknownName.among("table", name, self.release.tables)
         pins = {table: pin.version for table, pin in self.release.tables.items()}
-        return TableHandle(self._catalog, name, pins[name], self._settings, pins)
+        return TableHandle(self._catalog, name, pins[name], self._settings, pins, self.release.number)
 
     def tables(self) -> pl.DataFrame:
         """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary."""
-        pins = {name: pin.version for name, pin in self.release.tables.items()} if self.release else None
-        return _frame(self._catalog.tables(pins))
+        return _frame(self._catalog.tables(self._pins))
 
     def releases(self) -> pl.DataFrame:
         """One row a release, newest first: release, at, flow, run, tables, note (what it rolls back to, and what is held)."""
@@ -84,6 +99,65 @@ class Lake:
             )
         return _frame(rows)
 
+    def reach(self, place: str) -> Reached:
+        """Every row that the raw record `FILE:RECORD` reached, in every table, and the releases that have it. Raises UnknownName."""
+        settings = self._settings or load_settings()
+        versions = (
+            {name: pin.version for name, pin in self.release.tables.items()}
+            if self.release
+            else {name: self._catalog.log(name).version() for name in self._catalog.names()}
+        )
+        return reach(run_that_reads(settings, self.store, "trace"), every_pipeline(settings), place, versions)
+
+    def history(self) -> pl.DataFrame:
+        """One row a commit of every table, newest first: table, and what `TableHandle.history` says. Reads every log that is still there."""
+        rows = [row for name in self._names() for row in self._catalog.history(name) if self._pins is None or row["version"] <= self._pins[name]]
+        return _frame(sorted(rows, key=lambda row: row["at"], reverse=True))
+
+    def freshness(self) -> pl.DataFrame:
+        """One row a table that promises freshness, stalest first: table, fresh, age_seconds, promised_seconds, freshest, owner."""
+        return pl.DataFrame(freshness(self._catalog, self.release), schema=_FRESHNESS)
+
+    def verify(self, *tables: str, share: float = 0.02, seed: int | None = None) -> pl.DataFrame:
+        """One row a table: table, checked, rows, verdict, why. Random key ranges, about `share` of each table, are computed again and compared.
+
+        All tables if none is named. Writes nothing to the store; costs about a run of the hops over `share` of the rows, and reading their
+        inputs. The verdict is `equal`, `rounding`, `differs` or `not verified`. Raises UnknownName.
+        """
+        versions = {name: self[name].version for name in tables or self._names()}
+        settings = self._settings or load_settings()
+        run = run_that_reads(settings, self.store, "verify")
+        flows = every_pipeline(settings)
+        return pl.DataFrame([row for flow in flows for row in verify(run, flow, share=share, seed=seed, versions=versions)], schema=_VERIFIED)
+
+    def replay(self) -> pl.DataFrame:
+        """One row a table of the release: table, version, rows, verdict, why, recorded, replayed. Everything is computed again from raw (law 5).
+
+        Costs what a full run costs, in a scratch place of the store that is removed. Raises UnknownName without a release, and StoreUntrusted.
+        """
+        if self.release is None:
+            raise UnknownName("only a release can be replayed", 'Open one: lake.open(release="latest")')
+        settings = self._settings or load_settings()
+        with begin_run(settings, "replay", "python") as run:
+            found = list(replay(run, self.release, every_pipeline(settings)))
+        return pl.DataFrame([{name: getattr(one, name) for name in _REPLAYED} for one in found], schema=_REPLAYED)
+
+    def duckdb(self, *tables: str) -> DuckDBPyConnection:
+        """A connection to DuckDB in which every table of the lake, or these, can be asked for by its name: `FROM gold.nyc.daily_delays`.
+
+        They are views of the same lazy frames that `scan` gives: rows are read when a query asks, at the versions of this release, and what
+        a query's `WHERE` says of columns is decided while reading. All columns are read, however few are asked for: of a wide table, register
+        `scan().select(...)`. Needs the extra `notebooks`. The views fall back to nothing once the lake is closed. Raises UnknownName.
+        """
+        return sql_over({name: self[name].scan() for name in tables or self._names()})
+
+    @property
+    def _pins(self) -> dict[str, int] | None:
+        return {name: pin.version for name, pin in self.release.tables.items()} if self.release else None
+
+    def _names(self) -> list[str]:
+        return list(self.release.tables) if self.release else self._catalog.names()
+
     def close(self) -> None:
         """Let go of the store; an embedded one stops with its last user. Frames not collected yet can no longer be read."""
         self.store.close()
@@ -93,14 +167,17 @@ class Lake:
         return f"Lake({self.store.uri('').rstrip('/')}, {what})"
 
     def _repr_html_(self) -> str:
-        return f"<b>{html.escape(repr(self))}</b>" + self.tables().select("table", "rows", "version", "rejects", "summary")._repr_html_()
+        return lake_html(self._catalog, repr(self), self._catalog.tables(self._pins), self._pins)
 
 
 class TableHandle:
     """One table at one version."""
 
-    def __init__(self, catalog: Catalog, name: str, version: int, settings: Settings | None = None, pins: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, name: str, version: int, settings: Settings | None = None, pins: Mapping[str, int] | None = None, release: int | None = None
+    ) -> None:
         self._catalog = catalog
+        self._release = release
         self._settings = settings
         self._pins = pins
         self.name = name
@@ -152,6 +229,17 @@ class TableHandle:
         down = downstream(self._catalog, self.name).rows("downstream")
         return _frame([*up, *(row for row in down if row["depth"])])
 
+    def trace(self, *, limit: int = LIMIT, **key: Any) -> Trace:
+        """The rows with these values (`carrier="UA", flight_date="2013-02-09"`), at most `limit`, followed down to the raw records and computed again.
+
+        What comes back has `.rows` (every row of every table that matters), `.raw` (the records as they stand in their files) and
+        `.verdict`. Reads the files that may hold a row that matters, and whole raw files: a second or two for each of a few dozen megabytes.
+        Raises UnknownName for a column or value that cannot be, and for a key that no row has, naming the nearest.
+        """
+        settings = self._settings or load_settings()
+        run = run_that_reads(settings, self._catalog.store, "trace")
+        return trace(run, every_pipeline(settings), self.name, self.version, key, limit=limit, release=self._release)
+
     def rejects(self, *, stopped: bool = False) -> pl.LazyFrame:
         """Rows rejected on their way into the table, with the rules they broke, their values as JSON, and their raw place.
 
@@ -191,16 +279,7 @@ class TableHandle:
         return f"{self.name} version {self.version}: {record.rows:,} rows, {record.rejects:,} rejected. {record.summary}"
 
     def _repr_html_(self) -> str:
-        _, record = self._catalog.last(self.name, version=self.version)
-        facts = {
-            "rows": f"{record.rows:,}", "version": self.version, "schema version": record.schema_version, "rejected": f"{record.rejects:,}",
-            "ledger": record.ledger.line(), "made by": record.code.hop if record.code else record.kind, "run": record.run.id,
-            "freshest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC" if record.freshest else "unknown",
-        }  # fmt: skip
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in facts.items()
-        )
-        return f"<b>{html.escape(self.name)}</b><p>{html.escape(record.summary)}</p><table>{cells}</table>"
+        return table_html(self._catalog, self.name, self.version)
 
 
 def released(store: Store, name: str, version: int) -> tuple[Snapshot, list[str]]:

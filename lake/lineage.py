@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,14 +59,27 @@ def downstream(catalog: Catalog, name: str) -> Node:
     return Node(name, "table", version, _how(record), below(name, frozenset({name})))
 
 
-def edges(catalog: Catalog) -> list[tuple[str, str]]:
-    """Every (from, to) between tables of the lake, and from each source to the bronze table it fills (`raw/<source>`)."""
+def edges(catalog: Catalog, versions: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
+    """Every (from, to) between tables of the lake, and from each source to the bronze table it fills (`raw/<source>`).
+
+    `versions` says which tables, and as of which version of each; else all at their newest.
+    """
     found = set()
-    for name in catalog.folders():
-        last = catalog.log(name).last_record()
+    for name in versions or catalog.folders():
+        last = catalog.log(name).last_record(until=versions[name] if versions else None)
         for wanted in last[1].inputs if last else ():
-            found.add((f"raw/{name.removeprefix('bronze.')}" if wanted.table == LANDINGS else wanted.table, name))
+            found.add((_raw(name) if wanted.table == LANDINGS else wanted.table, name))
     return sorted(found)
+
+
+def edges_above(node: Node) -> list[tuple[str, str]]:
+    """The (from, to) pairs of a tree that `upstream` found, raw files told by their source."""
+    below = {(child.name if child.kind == "table" else _raw(node.name), node.name) for child in node.children}
+    return sorted(below.union(*(edges_above(child) for child in node.children)))
+
+
+def _raw(name: str) -> str:
+    return f"raw/{name.removeprefix('bronze.')}"
 
 
 def _raw_files(catalog: Catalog, name: str, version: int) -> list[Node]:

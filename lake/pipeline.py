@@ -313,6 +313,11 @@ def load_pipeline(settings: Settings, subject: str) -> Pipeline:
     return Pipeline(subject, found[Source], found[Hop], description=(package.__doc__ or "").strip())
 
 
+def every_pipeline(settings: Settings) -> list[Pipeline]:
+    """The pipelines of all subjects."""
+    return [load_pipeline(settings, subject) for subject in subjects(settings)]
+
+
 def subjects(settings: Settings) -> list[str]:
     """The subjects with a hops.py or sources.py under the flows folder, sorted."""
     folder = settings.root / settings.flows

@@ -91,13 +91,17 @@ class Run:
                 mark.close()
 
 
+def run_that_reads(settings: Settings, store: Store, flow: str) -> Run:
+    """A run for looking at what is there. It writes nothing to the store, which need not prove itself for that."""
+    return Run(settings, store, _info(flow, "read"))
+
+
 @contextmanager
 def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None) -> Iterator[Run]:
     """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
     start_logs(settings.log)
     start_traces()
-    started = dt.datetime.now(dt.UTC)
-    info = RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
+    info = _info(flow, trigger, prefect_flow_run)
     with run_span(info, settings.env) as span, metered():
         with at_work("start"):
             store = open_store(settings)
@@ -105,6 +109,11 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
         begun = Run(settings, store, info)
         begun.span = span
         yield begun
+
+
+def _info(flow: str, trigger: str, prefect_flow_run: str | None = None) -> RunInfo:
+    started = dt.datetime.now(dt.UTC)
+    return RunInfo(id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", flow=flow, trigger=trigger, started=started, prefect_flow_run=prefect_flow_run)
 
 
 def backoff(attempt: int) -> None:

@@ -7,43 +7,47 @@ table made by a hop with what the hop makes of its inputs as of the versions the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
+from lake.anew import computed_anew
 from lake.contract import FILE, ROW
-from lake.datafile import scan_parts
-from lake.delta import Snapshot, schema_of
+from lake.delta import Snapshot
 from lake.difference import Difference, difference_of
 from lake.errors import LakeError, translated
 from lake.hop import VALIDITY, Hop
-from lake.ingest import read_again
-from lake.log import TableLog, schema_of_record
 from lake.pipeline import Pipeline
-from lake.plan import Plan
 from lake.receipts import receipt_of
 from lake.record import ConsumedFile, Record
+from lake.reread import newest_first, taken_in
 from lake.run import Run
-from lake.schemas import as_declared
-from lake.settle.history import lived
-from lake.settle.latest import latest
-from lake.settle.repeats import unrepeated
 from lake.source import Source
 from lake.table import path_of
-from lake.transform import stage
 
 _FILES = 8
 Row = dict[str, Any]
 
 
-def verify(run: Run, pipeline: Pipeline, *, share: float, seed: int | None = None, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
-    """One row a table: table, checked (what was looked at), rows, verdict (`equal`, `rounding`, `differs`, `not verified`), why."""
+def verify(
+    run: Run,
+    pipeline: Pipeline,
+    *,
+    share: float,
+    seed: int | None = None,
+    told: Callable[[str], None] = lambda _: None,
+    versions: Mapping[str, int] | None = None,
+) -> Iterator[Row]:
+    """One row a table: table, checked (what was looked at), rows, verdict (`equal`, `rounding`, `differs`, `not verified`), why.
+
+    `versions` says which tables, and as of which version of each; else all at their newest. Nothing is written to the store.
+    """
     chance = random.Random(seed)  # noqa: S311  # which rows are looked at is no secret
     for step in pipeline.steps:
-        log = run.log(path_of(step.name)) if step.kind != "land" else None
-        last = log.last_record() if log else None
+        if step.kind == "land" or (versions is not None and step.name not in versions):
+            continue
+        last = run.log(path_of(step.name)).last_record(until=versions[step.name] if versions is not None else None)
         if last is None:
             continue
         told(step.name)
@@ -67,15 +71,8 @@ def _hop(run: Run, hop: Hop, record: Record, there: Snapshot, share: float, chan
         return _row(name, "", 0, "not verified", "it has no key by which to choose rows")
     column = next(key for key in hop.table.key if key != VALIDITY[0] or hop.write != "scd2")
     where, words = _range(there, column, share, chance)
-    inputs = {parameter: given.model_copy(update={"start": None}) for parameter, given in zip(hop.sources, record.inputs, strict=True)}
-    plan = Plan(hop, -1, None, inputs, "full", "verification", True)
     with run.workspace(f"verify-{name}") as folder:
-        staged = stage(run, plan, folder, where=None if hop.table.repeats_rejected else where)  # which row repeats another, rows outside the range decide
-        winners, _ = unrepeated(hop.table, staged, latest(hop.table, staged, folder), folder)
-        if hop.write == "scd2":
-            winners = lived(hop.table, staged.schema, winners, None, folder)
-        rows = staged.good if hop.write == "append" else winners.rows
-        recomputed = scan_parts(rows, staged.schema).filter(where)
+        recomputed = computed_anew(run, hop, record, folder, where)
         found = difference_of(there.scan().filter(where), recomputed, [] if hop.write == "append" else hop.table.key)
         count = recomputed.select(pl.len()).collect().item()
     return _judged(name, words, count, found)
@@ -98,9 +95,9 @@ def _bronze(run: Run, source: Source, version: int, there: Snapshot, share: floa
         if receipt is None:
             return _row(there.path, file.name, 0, "differs", f"{file.file} has no receipt")
         if receipt["status"] == "again":
-            then = next((record for record in _newest_first(log, version) if file.file in {one.file for one in record.files}), then)
+            then = next((record for record in newest_first(log, version) if file.file in {one.file for one in record.files}), then)
         with run.workspace(f"verify-{source.name}") as folder:
-            again = _taken_in(run, source, then, receipt, there, folder).filter(pl.col(FILE) == file.file)
+            again = taken_in(run, source.into, then, receipt, there, folder).filter(pl.col(FILE) == file.file)
             stored = there.scan().filter(pl.col(FILE) == file.file).unique([FILE, ROW])  # content that landed twice is there twice
             found = difference_of(stored, again, [])
             rows += again.select(pl.len()).collect(engine="streaming").item()
@@ -108,27 +105,6 @@ def _bronze(run: Run, source: Source, version: int, there: Snapshot, share: floa
         if found.any:
             break
     return _judged(source.into.name, ", ".join(names), rows, found)
-
-
-def _newest_first(log: TableLog, version: int) -> Iterator[Record]:
-    """The records of files taken in, from `version` back."""
-    return (record for at in range(version, -1, -1) if (record := log.record_at(at)) is not None and record.kind == "ingest")
-
-
-def _taken_in(run: Run, source: Source, then: Record, receipt: dict[str, Any], there: Snapshot, folder: Path) -> pl.LazyFrame:
-    """The rows of a raw file as the commit of the record `then` took them in, with the columns that the table has now."""
-    known = schema_of_record(run.store, run.log(there.path), then)
-    newest = schema_of_record(run.store, run.log(there.path), (run.log(there.path).last_record(until=there.version) or (0, None))[1])
-    if known is None or newest is None:
-        raise LakeError(f"{source.into.name}: nothing is known of schema version {then.schema_version}", "system/schemas and the table's log were damaged")
-    schema = schema_of(known[2])[0]
-    rows = read_again(run, as_declared(source.into, known[2]), receipt, schema, folder)
-    former = {column["name"]: column.get("former", ()) for column in newest[2]["columns"]}
-    columns = []
-    for name, dtype in there.schema.items():
-        sources = [pl.col(was).cast(dtype) for was in (name, *former.get(name, ())) if was in schema]
-        columns.append((pl.coalesce(sources) if sources else pl.lit(None, dtype=dtype)).alias(name))
-    return rows.select(columns)
 
 
 def _range(there: Snapshot, column: str, share: float, chance: random.Random) -> tuple[pl.Expr, str]:

@@ -30,6 +30,7 @@ def _():
     from lake.drawing import lineage_svg
     from lake.errors import StoreError, UnknownName
     from lake.lineage import edges
+    from lake.settings import project_root
 
     ink, muted, grid = "#1f2937", "#6b7280", "#e5e7eb"
 
@@ -47,14 +48,14 @@ def _():
         }
         return alt.theme.ThemeConfig(config=config, padding=16)
 
-    return Catalog, StoreError, UnknownName, alt, dt, edges, lake, lineage_svg, mo, pl
+    return Catalog, StoreError, UnknownName, alt, dt, edges, lake, lineage_svg, mo, pl, project_root
 
 
 @app.cell
-def _(StoreError, UnknownName, lake, mo):
+def _(StoreError, UnknownName, lake, mo, project_root):
     lakehouse = None
     try:
-        lakehouse = lake.open(root=mo.notebook_dir().parent)
+        lakehouse = lake.open(root=project_root(mo.notebook_dir()))
         opened = f"This is release {lakehouse.release.number}, published on {lakehouse.release.at:%d %B %Y at %H:%M} UTC by run {lakehouse.release.run.id}."
     except UnknownName:
         opened = "Nothing has been released yet. Run `make demo` first, then this notebook again."
@@ -369,10 +370,39 @@ def _(alt, lakehouse, mo, pl):
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
+    ## In SQL
+
+    DuckDB reads the same tables, each by its name. Nothing is read before a query asks. In marimo, a SQL cell can use `database` as its engine.
+    """)
+    return
+
+
+@app.cell
+def _(lakehouse):
+    database = lakehouse.duckdb()
+    return (database,)
+
+
+@app.cell
+def _(database):
+    cancellations = database.sql("""
+        SELECT carrier_name, sum(flights)::BIGINT AS flights, sum(cancelled) / sum(flights) AS cancelled
+        FROM gold.nyc.daily_delays
+        GROUP BY ALL
+        ORDER BY cancelled DESC, carrier_name
+    """).pl()
+    cancellations
+    return (cancellations,)
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
     ## Where the numbers come from
 
     The picture shows every table and what it is made from.
     Below it is the same for `gold.nyc.daily_delays` alone: each table at the version that was read, down to the raw files.
+    The notebook `trust.py` follows a single number down to the lines of its raw files, past every rule on the way.
     """)
     return
 
@@ -387,34 +417,6 @@ def _(Catalog, edges, lakehouse, lineage_svg, mo):
 def _(lakehouse, mo):
     lineage = lakehouse["gold.nyc.daily_delays"].lineage()
     mo.ui.table(lineage, selection=None, show_column_summaries=False)
-    return
-
-
-@app.cell(hide_code=True)
-def _(mo):
-    mo.md("""
-    Gold is validated: a row that breaks a rule there stops the run. Rows are set aside one step before, on the way into silver.
-    These are the rules that rows broke, and the rows themselves, each with its place in its raw file.
-    """)
-    return
-
-
-@app.cell
-def _(lakehouse, mo, pl):
-    _silver = [name for name in lakehouse.release.tables if name.startswith("silver.")]
-    quality = pl.concat([lakehouse[name].quality().select(pl.lit(name).alias("table"), "rule", "rows", "read", "share", "version", "at") for name in _silver])
-    mo.ui.table(quality, selection=None, show_column_summaries=False)
-    return (quality,)
-
-
-@app.cell
-def _(lakehouse, mo, pl, quality):
-    _broken = quality["table"].unique(maintain_order=True)
-    rejects = pl.concat(
-        [lakehouse[name].rejects().select(pl.lit(name).alias("table"), "rules", "row", "_file", "_row").head(50).collect() for name in _broken]
-        or [pl.DataFrame()]
-    )
-    mo.ui.table(rejects, selection=None, show_column_summaries=False)
     return
 
 

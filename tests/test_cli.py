@@ -37,6 +37,7 @@ CLEANED = "silver.nyc.airports"  # some of its rows are rejected
 
 LISTINGS: dict[str, tuple[str, ...]] = {
     "ls": (), "show": (GOLD,), "history": (GOLD,), "schema show": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
+    "trace": (GOLD, "carrier=UA", "flight_date=2013-02-09"),
     "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",), "deployments": (),
 }  # fmt: skip
 """Every command that only looks, with what it is asked about."""

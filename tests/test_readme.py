@@ -61,6 +61,16 @@ def test_each_command_shown_works_on_the_demo(flights_lake: Built, command: str)
     assert done.stdout.strip()
 
 
+def test_the_trace_shown_is_what_the_demo_says(flights_lake: Built) -> None:
+    """The trace in the README is, line for line, what the command prints."""
+    ((command, shown),) = re.findall(r"```console\n\$ (lake trace [^\n]*)\n(.*?)```", _README, re.DOTALL)
+    done = _python(["-m", *command.split()], ROOT, flights_lake.settings.home)
+    assert done.returncode == 0, done.stderr
+    told = [line.rstrip() for line in done.stdout.splitlines()]
+    assert shown.splitlines() == told[:-1]
+    assert told[-1].startswith("read: ")
+
+
 @pytest.mark.slow
 def test_what_is_shown_under_break_it_works(tmp_path: Path) -> None:
     """A killed run, its retry, a range, a rollback that holds, a replay and a verification: the very lines of the README, in order, on a lake of their own."""

@@ -56,8 +56,8 @@ def demo(flow: str) -> None:
             server.release(wait=True)
         close_stores(wait=True)
     click.echo(f"\nDone in {time.perf_counter() - started:.0f} s; the store and Prefect's server are stopped, the data stays.")
-    click.echo("Try next:  lake ls · lake lineage gold.nyc.daily_delays · lake history silver.nyc.flights · lake rejects silver.nyc.airports")
-    click.echo("           lake schema gold.nyc.route_performance · marimo edit notebooks/flights.py   (all in .venv/bin)")
+    click.echo("Try next:  lake ls · lake trace gold.nyc.daily_delays carrier=UA flight_date=2013-02-09 · lake lineage gold.nyc.daily_delays")
+    click.echo("           lake history silver.nyc.flights · lake rejects silver.nyc.airports · marimo edit notebooks/flights.py   (all in .venv/bin)")
 
 
 def _start(server: Service | None) -> threading.Thread:
@@ -91,7 +91,7 @@ def _tell(run: Run, pipeline: Pipeline) -> None:
     name = f"{run.settings.flows}.{pipeline.name}.story"
     if importlib.util.find_spec(name) is not None:
         tell: Story = importlib.import_module(name).tell
-        tell(Lake(run.store, release), click.echo)
+        tell(Lake(run.store, release, run.settings), click.echo)
 
 
 class _Story(Teller):

@@ -158,14 +158,14 @@ def print_tree(node: Node, title: str) -> None:
 
 
 def _grow(tree: Tree, node: Node) -> None:
-    name = escape(safe(node.name if node.kind == "table" else _short(node.name)))
+    name = escape(safe(node.name if node.kind == "table" else short_path(node.name)))
     version, detail = f" version {node.version}" if node.version is not None else "", escape(safe(node.detail))
     branch = tree.add(f"[cyan]{name}[/]{version} [dim]{detail}[/]" if node.kind == "table" else f"[green]{name}[/] [dim]{detail}[/]")
     for child in node.children:
         _grow(branch, child)
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """A raw object's path with its hash cut to what a person can compare."""
     parts = path.split("/")
     return "/".join(part[:12] + "…" if len(part) == 64 else part for part in parts)

@@ -6,6 +6,7 @@ expression it cannot look into makes everything below it opaque, and says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,25 @@ def walk(out: pl.LazyFrame) -> Walk:
 def bounds(out: pl.LazyFrame, names: Iterable[str]) -> dict[str, frozenset[Column]]:
     """For each column, what Polars would ask of the tracers below if only that column were wanted. Nothing is run. Raises Unknown."""
     return {name: frozenset(_wanted(_plan(out.select(name), "projection_pushdown"))) for name in names}
+
+
+def scans(out: pl.LazyFrame) -> Counter[str]:
+    """How often the plan of a frame reads each tracer below. Nothing is run. Raises Unknown."""
+    return Counter(_scanned(_plan(out, "predicate_pushdown")))
+
+
+def _scanned(nodes: Any) -> Iterator[str]:
+    here = nodes.get_node()
+    for number in nodes.get_inputs():
+        nodes.set_node(number)
+        yield from _scanned(nodes)
+    nodes.set_node(here)
+    try:
+        node = nodes.view_current_node()
+    except NotImplementedError:
+        return
+    if type(node).__name__ == "PythonScan" and (parameter := _parameter(node)) is not None:
+        yield parameter
 
 
 def _plan(out: pl.LazyFrame, optimisation: str) -> Any:

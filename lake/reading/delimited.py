@@ -252,8 +252,23 @@ def _every_piece(path: Path, layout: Layout, region: Region, wanted: frozenset[i
             seen += height
             yield height, b""
             continue
+        if stretch.frame is not None and wanted is not None and (records := stretch.records(layout)) is not None:
+            yield from _chosen(records, [number - seen - 1 for number in sorted(wanted) if seen < number <= seen + height])
+            seen += height
+            continue
         for piece in stretch.pieces if stretch.frame is None else stretch.carefully(layout):
             seen += piece.what is None
             yield piece, raw_of(piece.text)
     for piece in pieces_after(path, region, layout, line):
         yield piece, raw_of(piece.text)
+
+
+def _chosen(records: list[tuple[int, bytes]], places: list[int]) -> Iterator[tuple[Piece | int, bytes]]:
+    """The records at these places, and how many lie between."""
+    done = 0
+    for place in places:
+        line, raw = records[place]
+        yield place - done, b""
+        yield Piece(line, raw.decode("utf-8", "surrogateescape"), fields=[]), raw
+        done = place + 1
+    yield len(records) - done, b""

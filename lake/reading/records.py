@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import polars as pl
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
 from lake.reading.columnar import read_columnar
-from lake.reading.delimited import REJECTS, Parsed, read_delimited
+from lake.reading.delimited import REJECTS, Parsed, parts, read_delimited
 from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
 from lake.reading.fields import NOT_UTF_8
 from lake.reading.formats import foreign
@@ -136,6 +136,30 @@ def read_member(path: Path, compression: Compression | None, dialect: Dialect, n
         return read_columnar(plain, dialect)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise FileRejected(f"{name} cannot be read as {dialect.format}: {_brief(error)}", "Its bytes are kept in raw; correct it and land it again") from None
+
+
+def texts_of(
+    path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, records: Collection[int], *, ours: bool = False
+) -> dict[int, tuple[int, bytes]]:
+    """The first line and the bytes (as UTF-8, if they are in another encoding) of the records with these numbers, as they stand in the file.
+
+    Of delimited files and JSON lines alone: in others a record has no text. Raises FileRejected.
+    """
+    wanted, found = frozenset(records), dict[int, tuple[int, bytes]]()
+    if dialect.problem or dialect.format not in ("csv", "ndjson") or not wanted:
+        return found
+    spool.mkdir(parents=True, exist_ok=True)
+    most = None if ours else most_bytes(path, compression, dialect.most_bytes)
+    plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
+    if dialect.format == "ndjson":
+        with plain.open("rb") as handle:
+            return {number: (number, line) for number, line in enumerate(handle, 1) if number in wanted}
+    for part in parts(plain, dialect, wanted):
+        if part.row in wanted:
+            found[part.row] = (part.line, part.text)
+            if len(found) == len(wanted):
+                break
+    return found
 
 
 def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, most: int | None) -> Path:

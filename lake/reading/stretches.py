@@ -27,6 +27,21 @@ class Stretch:
     pieces: list[Piece] = field(default_factory=list)
     mended: dict[str, int] = field(default_factory=dict)
 
+    def records(self, layout: Layout) -> list[tuple[int, bytes]] | None:
+        """The first line and the bytes of each proved record, told by its quotes alone; None where these do not give as many as there are."""
+        quote = layout.cut.quote.encode() if layout.cut.quote else None
+        lines = self.data.splitlines(keepends=True) if b"\r" not in self.data.replace(b"\r\n", b"") else []
+        if quote is None or quote not in self.data:
+            found = [(self.line + number, line) for number, line in enumerate(lines)]
+        else:
+            found, begun, opened = [], 0, 0
+            for number, line in enumerate(lines, 1):
+                opened ^= line.count(quote) & 1
+                if not opened:
+                    found.append((self.line + begun, line if number == begun + 1 else b"".join(lines[begun:number])))
+                    begun = number
+        return found if self.frame is not None and len(found) == self.frame.height else None
+
     def carefully(self, layout: Layout) -> Iterator[Piece]:
         """The proved records once more, with their texts."""
         return Careful(layout, self.line).read(self.data.decode("utf-8"), final=True)
