@@ -15,7 +15,13 @@ from lake.store import open_store
 
 
 @click.command()
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="The folder to write to: new, empty, or written by this command.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder to write to: new, empty, or written by this command.",
+)
 @click.option("--release", default="latest", show_default=True, help="As of this release: a number, a date or latest. Before the first one, what is committed.")
 @env_option
 def docs(out: Path, release: str, env: str | None) -> None:

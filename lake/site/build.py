@@ -97,8 +97,9 @@ def _templates() -> Environment:
 
 
 def _went(ledger: Ledger) -> str:
-    """The ledger as a thin bar."""
-    return stack([(entry, getattr(ledger, entry)) for entry in _WENT])
+    """The ledger as a thin bar: of the rows read, or, where rows are summed up, of the groups made."""
+    left_out = ("aggregated", "filtered") if ledger.groups is not None else ()
+    return stack([(entry, getattr(ledger, entry)) for entry in _WENT if entry not in left_out])
 
 
 def _used(ledgers: Sequence[Ledger]) -> list[str]:
@@ -115,7 +116,12 @@ def _pictures(told: Told) -> list[Picture]:
     records = [record for _, record in runs]
 
     def drawn(title: str, values: list[float], words: list[str], tone: str, *, broken: bool) -> Picture:
-        return Picture(title, words[-1], broken, bars(values, [f"{word} · {at}" for word, at in zip(words, when, strict=True)], tone, what=f"{title}: {words[-1]} in the newest version"))
+        return Picture(
+            title,
+            words[-1],
+            broken,
+            bars(values, [f"{word} · {at}" for word, at in zip(words, when, strict=True)], tone, what=f"{title}: {words[-1]} in the newest version"),
+        )
 
     shares = [share_of(record) for record in records]
     found = [

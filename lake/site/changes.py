@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,12 +33,15 @@ class Changed:
 
     @property
     def what(self) -> str:
-        """In a word: new, gone, back (at an earlier version), same (rows), changed."""
+        """In a word: new, gone, back (at an earlier version) or on."""
         if self.was is None or self.now is None:
             return "new" if self.now else "gone"
-        if self.now.version < self.was.version:
-            return "back"
-        return "same" if self.now.content is not None and self.now.content == self.was.content else "changed"
+        return "back" if self.now.version < self.was.version else "on"
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether both versions have the same content."""
+        return self.was is not None and self.now is not None and self.was.content is not None and self.was.content == self.now.content
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,3 @@ def _changed(catalog: Catalog, name: str, was: Pin | None, now: Pin | None) -> C
             total[entry] = total.get(entry, 0) + getattr(ledger, entry)
         at = last[0] - 1
     return Changed(name, was, now, {entry: count for entry, count in total.items() if count})
-
-
-def newest_of(found: Iterable[Step]) -> Step | None:
-    """The newest step, if there is any."""
-    return next(iter(found), None)

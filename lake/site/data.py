@@ -59,7 +59,15 @@ def graph_of(tables: Sequence[Told]) -> dict[str, Any]:
 
 def _node(name: str, told: Told | None, columns: list[str]) -> list[Any]:
     layer = name.replace("/", ".").split(".")[0]
-    return [name, layer, told.record.summary if told else "", told.record.rows if told else None, told.version if told else None, columns, int(told is not None)]
+    return [
+        name,
+        layer,
+        told.record.summary if told else "",
+        told.record.rows if told else None,
+        told.version if told else None,
+        columns,
+        int(told is not None),
+    ]
 
 
 def _hop(told: Told) -> str:

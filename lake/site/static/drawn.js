@@ -33,7 +33,10 @@ class LakeDrawing {
     const graph = new dagre.graphlib.Graph({ multigraph: false });
     graph.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 84, edgesep: 8, marginx: 20, marginy: 20, ranker: tables.size > 150 ? "longest-path" : "network-simplex" });
     graph.setDefaultEdgeLabel(() => ({}));
+    const between = this.trace.edges.filter(([from, to]) => tables.has(from) && tables.has(to) && from !== to);
+    const depth = this.#depths(tables, between);
     const boxes = new Map();
+    const widths = new Map(); // by depth, so that boxes below each other are as wide
     for (const at of [...tables].sort((a, b) => a - b)) {
       const table = this.trace.tables[at];
       const columns = columnsOf(at).slice(0, LakeDrawing.MOST);
@@ -41,23 +44,24 @@ class LakeDrawing {
       this.pen.font = "600 13px system-ui, sans-serif";
       const head = this.pen.measureText(this.label(table)).width;
       this.pen.font = "12px ui-monospace, monospace";
-      const widest = Math.max(head + 36, 128, ...names.map((name) => this.pen.measureText(name).width + 34));
-      const box = { table, columns, names, width: Math.min(340, Math.ceil(widest)), height: LakeDrawing.HEAD + (columns.length ? columns.length * LakeDrawing.LINE + 6 : 0) };
-      boxes.set(at, box);
+      const widest = Math.max(head + 36, this.#told(table).length * 6.2 + 30, 128, ...names.map((name) => this.pen.measureText(name).width + 34));
+      boxes.set(at, { table, columns, names, width: 0, height: LakeDrawing.HEAD + (columns.length ? columns.length * LakeDrawing.LINE + 6 : 0) });
+      widths.set(depth.get(at), Math.max(widths.get(depth.get(at)) ?? 0, Math.min(340, Math.ceil(widest))));
+    }
+    for (const [at, box] of boxes) {
+      box.width = widths.get(depth.get(at));
       graph.setNode(String(at), { width: box.width, height: box.height });
     }
-    const between = this.trace.edges.filter(([from, to]) => tables.has(from) && tables.has(to) && from !== to);
-    for (const [from, to] of between) graph.setEdge(String(from), String(to));
+    for (const [from, to] of between) graph.setEdge(String(from), String(to), { minlen: Math.max(1, depth.get(to) - depth.get(from)) });
     dagre.layout(graph);
 
     const elements = [];
     for (const [at, { table, columns, names, width, height }] of boxes) {
       const { x, y } = graph.node(String(at));
       const top = y - height / 2;
-      const told = table.layer === "raw" ? "raw files" : `${table.layer}${table.rows === null ? "" : ` · ${table.rows.toLocaleString("en")} rows`}`;
       elements.push(
         { group: "nodes", data: { id: `t${at}`, at, label: this.label(table), width, height, lift: LakeDrawing.HEAD / 2 - height / 2 - 8, stripe: 500 / width }, position: { x, y }, classes: `table ${table.layer}` },
-        { group: "nodes", data: { id: `s${at}`, label: told }, position: { x, y: top + LakeDrawing.HEAD / 2 + 10 }, classes: "told" },
+        { group: "nodes", data: { id: `s${at}`, label: this.#told(table) }, position: { x, y: top + LakeDrawing.HEAD / 2 + 10 }, classes: "told" },
       );
       for (const [place, column] of columns.entries()) {
         elements.push({
@@ -79,6 +83,25 @@ class LakeDrawing {
       this.cy.elements().remove();
       this.cy.add(elements);
     });
+  }
+
+  #told(table) {
+    return table.layer === "raw" ? "raw files" : `${table.layer}${table.rows === null ? "" : ` · ${table.rows.toLocaleString("en")} rows`}`;
+  }
+
+  // How many steps each table is from where its rows came in: raw files are all at the left.
+  #depths(tables, between) {
+    const depth = new Map([...tables].map((at) => [at, 0]));
+    for (let moved = true, left = tables.size; moved && left > 0; left -= 1) {
+      moved = false;
+      for (const [from, to] of between) {
+        if (depth.get(to) <= depth.get(from)) {
+          depth.set(to, depth.get(from) + 1);
+          moved = true;
+        }
+      }
+    }
+    return depth;
   }
 
   #cut(text, width) {
@@ -105,14 +128,17 @@ class LakeDrawing {
     });
   }
 
-  // Brings what is lit into the window, or all of it.
-  fit(ids) {
+  // Brings what is lit into the window, or all of it. Where that would be too small to read, what is around the `chosen` box.
+  fit(ids, chosen = null) {
     const wanted = ids ? this.cy.nodes(".table").filter((node) => ids.has(node.id())) : this.cy.nodes(".table");
     if (wanted.empty()) return;
     this.cy.fit(wanted, 36);
     if (this.cy.zoom() > 1.15) {
       this.cy.zoom(1.15);
       this.cy.center(wanted);
+    } else if (chosen && this.cy.zoom() < 0.5) {
+      this.cy.zoom(0.62);
+      this.cy.center(this.cy.getElementById(chosen));
     }
   }
 

@@ -19,7 +19,7 @@ whenLoaded("graph", (data) => {
 
   const every = () => new Set(trace.tables.keys());
 
-  function draw({ fit = true } = {}) {
+  function draw() {
     const around = state.table === null ? null : trace.around(state.table);
     const path = state.column === null ? null : trace.follow(state.column);
     const tables = state.table === null ? (many && !state.all ? new Set() : every()) : many ? new Set([state.table, ...around.up, ...around.down]) : every();
@@ -57,7 +57,7 @@ whenLoaded("graph", (data) => {
       drawing.light(`t${state.table}`, up, down);
       lit = new Set([`t${state.table}`, ...up, ...down]);
     } else drawing.light(null);
-    if (fit) drawing.fit(lit);
+    drawing.fit(lit, state.table === null ? null : `t${state.table}`);
     holder.classList.toggle("blank", tables.size === 0);
     tell(around, path);
     const named = state.table === null ? "" : state.column === null ? trace.tables[state.table].name : `${trace.tables[state.table].name}.${trace.named(state.column).name}`;
