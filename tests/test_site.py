@@ -19,7 +19,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import dataframely as dy
 import polars as pl
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lake.catalog import Catalog
 from lake.contract import PROVENANCE, Contract
@@ -32,7 +32,7 @@ from lake.site import build_site
 from lake.site.gather import gather
 from lake.table import Table
 from tests import tiny
-from tests.browser import browser_page
+from tests.browser import chromium, page_of
 from tests.conftest import ROOT, fresh_env
 from tests.generated import generate
 from tests.test_cli import run_lake
@@ -51,7 +51,7 @@ class Order(Contract):
 
 
 class Longer(Order):
-    """An order with its day."""
+    __doc__ = f"An order with its day. {EVIL}"
 
     day = dy.String(nullable=True, description="When it was placed, as written")
 
@@ -151,12 +151,12 @@ def test_a_table_page_tells_what_the_commits_say(shop: Shop) -> None:
     page = text_of(shop.page(f"tables/{ORDERS}.html"))
     version, record = shop.catalog.last(ORDERS)
     for told in (
-        "One row for each order", "EUR", "Who ordered", f"{record.rows} 2026-", "orders.amount transformed", f"versionAsOf&#34;, {version}",
+        "One row for each order", "EUR", "Who ordered", f"Rows {record.rows} ", "orders.amount transformed", f'versionAsOf", {version}',
         f"version = {version}", "lake.open(release=5)", "column day added (string)", "amount|min", "sets the row aside", "clean", "personal",
     ):  # fmt: skip
         assert told in page, told
     assert record.ledger.inserted + record.ledger.unchanged + record.ledger.updated == 4
-    assert "2 of 6 rules are broken" in page or "rules are broken" in page
+    assert re.search(r"2 of (\d+) rules are broken", page)
     assert "raw/shop.orders" in shop.page("tables/bronze.shop.orders.html")
     assert TOTALS in page
 
@@ -248,7 +248,7 @@ def test_every_link_leads_somewhere_on_the_site(shop: Shop) -> None:
             address, fragment = urldefrag(urljoin(file.as_uri(), link))
             target = Path(unquote(address.removeprefix("file://")))
             assert target.is_file(), f"{link} in {file}"
-            if fragment and target.name == "lineage.html":
+            if fragment and target.name == "lineage.html" != file.name:
                 assert unquote(fragment) in nodes, link
             elif fragment:
                 assert fragment in pages[target].names, f"{link} in {file}"
@@ -307,14 +307,21 @@ def address(request: pytest.FixtureRequest, shop: Shop) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests here."""
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A browser page in which nothing goes wrong, nothing is asked of elsewhere, and no text of the lake ran."""
-    with browser_page() as opened:
+    with page_of(browser) as opened:
         said: list[str] = []
         opened.on("console", lambda message: said.append(message.text))
         opened.on("pageerror", lambda error: said.append(str(error)))
-        opened.on("requestfailed", lambda request: said.append(f"{request.url}: {request.failure}"))
+        opened.on("requestfailed", lambda request: said.append(f"{request.url}: {request.failure}") if "ERR_ABORTED" not in str(request.failure) else None)
         opened.on("response", lambda answer: said.append(f"{answer.url}: {answer.status}") if answer.status >= 400 else None)
         asked: list[str] = []
         opened.on("request", lambda request: asked.append(request.url))
@@ -352,7 +359,7 @@ def test_search_finds_tables_columns_and_meanings_by_keyboard(page: Page, addres
 
 def test_markup_in_names_and_values_is_shown_not_run(page: Page, address: str) -> None:
     """Descriptions, owners, flows and values that are markup are words on the page."""
-    for name in ("index.html", f"tables/{ORDERS}.html", "tables/bronze.shop.orders.html", "releases.html", f"lineage.html#{ORDERS}"):
+    for name in ("index.html", f"tables/{ORDERS}.html", "releases.html", f"lineage.html#{ORDERS}"):
         page.goto(f"{address}/{name}")
         expect(page.locator("main")).to_contain_text(EVIL)
         assert page.locator("main script, main img").count() == 0

@@ -209,7 +209,7 @@
 
   input.addEventListener("focus", () => { load(); show(); });
   input.addEventListener("input", show);
-  input.addEventListener("blur", () => setTimeout(() => { if (!list.contains(document.activeElement)) show(); }, 150));
+  input.addEventListener("blur", () => setTimeout(() => { if (document.activeElement !== input) show(); }, 150));
   list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the input's focus, so that the list stays
   list.addEventListener("click", () => { list.hidden = true; input.blur(); });
   input.addEventListener("keydown", (event) => {
