@@ -4,6 +4,7 @@ class LakeDrawing {
   static HEAD = 48;
   static LINE = 22;
   static MOST = 60; // columns of one box
+  static MANY = 120; // boxes from which on speed comes before looks
 
   constructor(container, trace) {
     this.trace = trace;
@@ -31,7 +32,7 @@ class LakeDrawing {
   // Puts `tables` (numbers) on the page, each with the columns that `columnsOf` gives, and draws the column edges `derived`.
   show(tables, columnsOf, derived) {
     const graph = new dagre.graphlib.Graph({ multigraph: false });
-    graph.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 84, edgesep: 8, marginx: 20, marginy: 20, ranker: tables.size > 150 ? "longest-path" : "network-simplex" });
+    graph.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 84, edgesep: 8, marginx: 20, marginy: 20, ranker: tables.size > LakeDrawing.MANY ? "longest-path" : "network-simplex" });
     graph.setDefaultEdgeLabel(() => ({}));
     const between = this.trace.edges.filter(([from, to]) => tables.has(from) && tables.has(to) && from !== to);
     const depth = this.#depths(tables, between);
@@ -52,7 +53,11 @@ class LakeDrawing {
       box.width = widths.get(depth.get(at));
       graph.setNode(String(at), { width: box.width, height: box.height });
     }
-    for (const [from, to] of between) graph.setEdge(String(from), String(to), { minlen: Math.max(1, depth.get(to) - depth.get(from)) });
+    for (const [from, to] of between) {
+      // Each box has an edge from the depth before, so its place does not depend on the long ones; where there are many, these only cost time.
+      const long = Math.max(1, depth.get(to) - depth.get(from));
+      if (tables.size <= LakeDrawing.MANY || long === 1) graph.setEdge(String(from), String(to), { minlen: long });
+    }
     dagre.layout(graph);
 
     const elements = [];

@@ -1,14 +1,13 @@
 // The page of the graph: what is chosen, by mouse, keyboard or address; and what is told beside it.
 "use strict";
 whenLoaded("graph", (data) => {
-  const MANY = 120; // tables from which on only what belongs to the chosen one is drawn
   const trace = new LakeTrace(data);
   const holder = document.getElementById("graph");
   const panel = document.getElementById("panel");
   const hint = panel.firstElementChild;
   const drawing = new LakeDrawing(holder, trace);
   const state = { table: null, column: null, open: new Set(), all: false };
-  const many = trace.tables.length > MANY;
+  const many = trace.tables.length > LakeDrawing.MANY; // then only what belongs to the chosen one is drawn
 
   const make = (tag, options = {}, ...inside) => {
     const made = document.createElement(tag);
@@ -22,13 +21,13 @@ whenLoaded("graph", (data) => {
   function draw() {
     const around = state.table === null ? null : trace.around(state.table);
     const path = state.column === null ? null : trace.follow(state.column);
-    const tables = state.table === null ? (many && !state.all ? new Set() : every()) : many ? new Set([state.table, ...around.up, ...around.down]) : every();
     const onPath = new Map();
     for (const column of path ? [state.column, ...path.up.nodes, ...path.down.nodes] : []) {
       const [table, at] = column.split(".").map(Number);
       if (!onPath.has(table)) onPath.set(table, new Set());
       onPath.get(table).add(at);
     }
+    const tables = state.table === null ? (many && !state.all ? new Set() : every()) : !many ? every() : path ? new Set(onPath.keys()) : new Set([state.table, ...around.up, ...around.down]);
     const columnsOf = (at) => {
       const lit = onPath.get(at) ?? new Set();
       if (!state.open.has(at)) return [...lit].sort((a, b) => a - b);
