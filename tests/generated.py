@@ -19,13 +19,17 @@ _INFO = RunInfo(id="generated", flow="generated", trigger="test", started=MOMENT
 
 
 def generate(store: Store, tables: int, columns: int) -> Release:
-    """Write `tables` tables of `columns` columns each, a fifth of them bronze, the others made from two before them; all in release 1."""
+    """Write `tables` tables of `columns` columns each, all in release 1.
+
+    A fifth are bronze; two fifths silver, each made from two of those; the rest gold, made from two of silver, or of gold before them.
+    """
     chance = random.Random(1)
     first = max(tables // 5, 1)
     names = [f"{'bronze' if n < first else 'silver' if n < 3 * first else 'gold'}.area{n % 12}.table_{n:04d}" for n in range(tables)]
     pins = {}
     for number, name in enumerate(names):
-        read = chance.sample(names[max(0, number - 60) : number], min(2, number)) if number >= first else []
+        start, until = (0, first) if number < 3 * first else (first, number if chance.random() < 0.2 else 3 * first)
+        read = chance.sample(names[start:until], min(2, until - start)) if number >= first else []
         inputs = [Input(table=one, kind="snapshot", end=0) for one in read] or [Input(table="system/landings", kind="changes", end=0)]
         made: dict[str, dict[tuple[str, str], str]] = {
             f"column_{i}": {(chance.choice(read), f"column_{chance.randrange(columns)}"): "transformed"} for i in range(columns) if read

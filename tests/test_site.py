@@ -284,6 +284,16 @@ def test_the_command_writes_the_pages_of_a_release(shop: Shop, tmp_path: Path) -
         find_release(shop.run.store, 99)
 
 
+def test_the_libraries_beside_the_pages_are_those_that_are_named() -> None:
+    """Each library is there in the version that is written down, with its licence."""
+    folder = ROOT / "lake" / "site" / "static" / "vendor"
+    rows = re.findall(r"^\| `(\S+)` \| .*? \| (\S+) \| MIT, `(\S+)` \|$", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert {file for file, _, _ in rows} == {path.name for path in folder.glob("*.js")}
+    for file, version, licence in rows:
+        assert f'"{version}"' in (folder / file).read_text("utf-8")
+        assert "Permission is hereby granted, free of charge" in (folder / licence).read_text("utf-8")
+
+
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

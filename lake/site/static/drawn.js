@@ -32,7 +32,7 @@ class LakeDrawing {
   // Puts `tables` (numbers) on the page, each with the columns that `columnsOf` gives, and draws the column edges `derived`.
   show(tables, columnsOf, derived) {
     const graph = new dagre.graphlib.Graph({ multigraph: false });
-    graph.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 84, edgesep: 8, marginx: 20, marginy: 20, ranker: tables.size > LakeDrawing.MANY ? "longest-path" : "network-simplex" });
+    graph.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 84, edgesep: 8, marginx: 20, marginy: 20, ranker: tables.size > LakeDrawing.MANY ? "tight-tree" : "network-simplex" });
     graph.setDefaultEdgeLabel(() => ({}));
     const between = this.trace.edges.filter(([from, to]) => tables.has(from) && tables.has(to) && from !== to);
     const depth = this.#depths(tables, between);
@@ -58,6 +58,9 @@ class LakeDrawing {
       const long = Math.max(1, depth.get(to) - depth.get(from));
       if (tables.size <= LakeDrawing.MANY || long === 1) graph.setEdge(String(from), String(to), { minlen: long });
     }
+    // An unseen box before the first ones keeps what is not connected in step.
+    graph.setNode("root", { width: 1, height: 1 });
+    for (const at of boxes.keys()) if (depth.get(at) === 0) graph.setEdge("root", String(at), { minlen: 1, weight: 0.01 });
     dagre.layout(graph);
 
     const elements = [];
@@ -144,6 +147,10 @@ class LakeDrawing {
     } else if (chosen && this.cy.zoom() < 0.5) {
       this.cy.zoom(0.62);
       this.cy.center(this.cy.getElementById(chosen));
+    } else if (this.cy.zoom() < 0.2) { // far more tables than the window holds: from the top, as wide as it is
+      const { x1, y1, w } = wanted.boundingBox();
+      const zoom = Math.min(0.6, (this.cy.width() - 72) / w);
+      this.cy.viewport({ zoom, pan: { x: 36 - x1 * zoom, y: 36 - y1 * zoom } });
     }
   }
 
@@ -181,6 +188,7 @@ class LakeDrawing {
       } },
       { selector: "edge.derived", style: { "line-color": colour("accent"), "target-arrow-color": colour("accent"), width: 1.6, opacity: 0.9, "z-index": 30 } },
       { selector: "node.away", style: { opacity: 0.22 } },
+      { selector: "node.column.away", style: { opacity: 0.45 } },
       { selector: "edge.away", style: { opacity: 0.08 } },
       { selector: "node.table.up, node.table.down", style: { "border-width": 2 } },
       { selector: "node.chosen", style: { "border-width": 3, "border-color": colour("accent") } },

@@ -1,6 +1,7 @@
 // The page of the graph: what is chosen, by mouse, keyboard or address; and what is told beside it.
 "use strict";
 whenLoaded("graph", (data) => {
+  const LAYERS = ["gold", "silver", "bronze", "raw"];
   const trace = new LakeTrace(data);
   const holder = document.getElementById("graph");
   const panel = document.getElementById("panel");
@@ -99,14 +100,14 @@ whenLoaded("graph", (data) => {
   }
 
   function go(text, act) {
-    const made = make("button", { type: "button", class: "go mono" }, text);
+    const made = make("button", { type: "button", class: "go mono" }, ...text.split(/(?<=[._])/).flatMap((part) => [part, make("wbr")]));
     made.addEventListener("click", act);
     return made;
   }
 
   function lists(set, most = 60) {
     if (!set.size) return make("p", { class: "dim" }, "nothing");
-    const named = [...set].map((at) => trace.tables[at]).sort((a, b) => a.name.localeCompare(b.name));
+    const named = [...set].map((at) => trace.tables[at]).sort((a, b) => LAYERS.indexOf(a.layer) - LAYERS.indexOf(b.layer) || a.name.localeCompare(b.name));
     const made = make("ul", { class: "reach" }, ...named.slice(0, most).map((table) => make("li", {}, make("i", { class: `dot ${table.layer}` }), go(table.name, () => choose(table.at)))));
     if (named.length > most) made.append(make("li", { class: "dim" }, `and ${(named.length - most).toLocaleString("en")} more: search finds them`));
     return made;
