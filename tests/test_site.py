@@ -161,6 +161,14 @@ def test_a_table_page_tells_what_the_commits_say(shop: Shop) -> None:
     assert TOTALS in page
 
 
+def test_a_bar_a_version_tells_how_a_rule_was_kept(shop: Shop) -> None:
+    """Of the rule that two of three versions broke: a bar for each, as tall as its count, that says so in words; oldest first."""
+    figure = next(part for part in shop.page(f"tables/{ORDERS}.html").split("<figure>") if "<span>amount|min</span>" in part)
+    assert re.findall(r"<title>(\d rows?) · version (\d), ", figure) == [("1 row", "0"), ("0 rows", "1"), ("1 row", "2")]
+    assert re.findall(r'class="bar (\w+)" .*? height="([\d.]+)"', figure) == [("bad", "56.0"), ("none", "2.0"), ("bad", "56.0")]
+    assert "33.33%" in shop.page(f"tables/{ORDERS}.html")
+
+
 def test_releases_tell_what_changed(shop: Shop) -> None:
     """Each release beside the one before: rows that came, and what a rollback took back, from manifests and ledgers alone."""
     steps = re.findall(r'<li id="release-(\d)".*?</li>', shop.page("releases.html"), re.DOTALL)

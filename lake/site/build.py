@@ -125,7 +125,7 @@ def _pictures(told: Told) -> list[Picture]:
 
     shares = [share_of(record) for record in records]
     found = [
-        drawn("Rows", [float(record.rows) for record in records], [f"{record.rows:,} rows" for record in records], "good", broken=False),
+        drawn("Rows", [float(record.rows) for record in records], [shapes.plural(record.rows, "row") for record in records], "good", broken=False),
         drawn("Rejected, of the rows judged", shares, [f"{share:.2%}" for share in shares], "bad", broken=shares[-1] > 0),
     ]
     totals: dict[str, int] = {}
@@ -135,5 +135,5 @@ def _pictures(told: Told) -> list[Picture]:
     for rule in sorted(totals, key=lambda name: (-totals[name], name))[:_RULES_DRAWN]:
         counts = [record.rules.get(rule, 0) + record.warned.get(rule, 0) for record in records]
         tone = "warned" if any(rule in record.warned for record in records) else "bad"
-        found.append(drawn(rule, [float(count) for count in counts], [f"{count:,} rows" for count in counts], tone, broken=counts[-1] > 0))
+        found.append(drawn(rule, [float(count) for count in counts], [shapes.plural(count, "row") for count in counts], tone, broken=counts[-1] > 0))
     return found
