@@ -38,6 +38,8 @@ class Table:
 
     `renamed_from` maps a column to what else it was called, in files or in the table before; `upcasts` maps a column to a function that
     adds it to rows of schema versions that had none. Changes that these declare are made by the next run, as one commit.
+
+    `sample` allows pages about the table to show a few of its rows; without it they never do.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Table:
     dropped: tuple[str, ...] = ()
     renamed_from: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict, hash=False)
     upcasts: Mapping[str, Upcast] = field(default_factory=dict, hash=False)
+    sample: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

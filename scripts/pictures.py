@@ -1,4 +1,4 @@
-"""Draws the README's pictures from a flights lake made on the spot: docs/images/lineage.svg and docs/images/delays.svg."""
+"""Draws the README's pictures from a flights lake made on the spot: lineage.svg, delays.svg and site.png in docs/images."""
 
 import os
 import runpy
@@ -11,9 +11,12 @@ from lake.catalog import Catalog
 from lake.drawing import lineage_svg
 from lake.lineage import edges
 from lake.pipeline import load_pipeline
+from lake.release import find_release
 from lake.run import begin_run
 from lake.settings import load_settings
+from lake.site import build_site
 from lake.store import close_stores
+from tests.browser import browser_page
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -32,8 +35,20 @@ def main() -> None:
                 load_pipeline(settings, "nyc").run(run).raise_failures()
                 _write("lineage.svg", lineage_svg(edges(Catalog(run.store)), title="From raw files to gold: the flights lake"))
                 _write("delays.svg", _calendar())
+                _site(Catalog(run.store), Path(home) / "site")
         finally:
             close_stores(wait=True)
+
+
+def _site(catalog: Catalog, out: Path) -> None:
+    """A column followed through the graph of `lake docs`, as a browser shows it."""
+    index = build_site(catalog, out, env="dev", release=find_release(catalog.store))
+    with browser_page(1280, 700) as page:
+        page.goto(f"{index.parent.as_uri()}/lineage.html#gold.nyc.daily_delays.mean_delay")
+        page.get_by_role("button", name="Show 12 columns").click()
+        page.wait_for_timeout(500)
+        page.screenshot(path=str(IMAGES / "site.png"))
+    print(f"docs/images/site.png: {(IMAGES / 'site.png').stat().st_size / 1000:.0f} kB")
 
 
 def _calendar() -> str:

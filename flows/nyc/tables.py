@@ -234,7 +234,7 @@ planes = Table("silver.nyc.planes", Plane, owner=_OWNER, fresh_within=timedelta(
 weather = Table("silver.nyc.weather", Weather, owner=_OWNER, fresh_within=timedelta(days=7))
 flights = Table("silver.nyc.flights", Flight, owner=_OWNER, time="flight_date", fresh_within=timedelta(days=7))
 
-daily_delays = Table("gold.nyc.daily_delays", DailyDelay, owner=_OWNER, time="flight_date", fresh_within=timedelta(days=7))
-route_performance = Table("gold.nyc.route_performance", RoutePerformance, owner=_OWNER, fresh_within=timedelta(days=7))
+daily_delays = Table("gold.nyc.daily_delays", DailyDelay, owner=_OWNER, time="flight_date", fresh_within=timedelta(days=7), sample=True)
+route_performance = Table("gold.nyc.route_performance", RoutePerformance, owner=_OWNER, fresh_within=timedelta(days=7), sample=True)
 weather_delays = Table("gold.nyc.weather_delays", WeatherDelay, owner=_OWNER, fresh_within=timedelta(days=7))
 aircraft_use = Table("gold.nyc.aircraft_use", AircraftUse, owner=_OWNER, fresh_within=timedelta(days=7))

@@ -1,0 +1,67 @@
+"""How values are spelled on the pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+from urllib.parse import quote
+
+
+def number(value: float | None) -> str:
+    """A count with separators; a dash where there is none."""
+    return "–" if value is None else f"{value:,}"
+
+
+def signed(value: int) -> str:
+    """A difference with its sign."""
+    return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{abs(value):,}"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that keeps the number readable."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def instant(moment: dt.datetime) -> str:
+    """A moment as people read it."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def stamp(moment: dt.datetime) -> str:
+    """A moment as scripts read it."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in the largest unit that tells it without a fraction."""
+    for long, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= long and seconds % long == 0:
+            return plural(int(seconds // long), unit)
+    return f"{seconds:,.0f} seconds"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its word."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def kind(spelled: Any) -> str:
+    """A type of a schema document in one line."""
+    if isinstance(spelled, str):
+        return spelled
+    if spelled.get("type") == "array":
+        return f"array<{kind(spelled['elementType'])}>"
+    if spelled.get("type") == "struct":
+        return f"struct<{', '.join(field['name'] + ': ' + kind(field['type']) for field in spelled['fields'])}>"
+    return json.dumps(spelled)
+
+
+def fragment(name: str) -> str:
+    """A name as the part of an address after the #."""
+    return quote(name, safe="")
