@@ -98,6 +98,7 @@ def test_a_trace_is_as_of_a_version(run: Run, shop: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
+        ({}, "which row of gold.shop.totals is meant. Say so by its columns: customer, orders, amount"),
         ({"custmer": "ann"}, "no column of gold.shop.totals is called 'custmer'. Did you mean customer?"),
         ({"customer": "anne"}, "gold.shop.totals version 1 has no row with customer=anne. customer is ann"),
         ({"orders": "two"}, "'two' is no value of gold.shop.totals.orders, which is Int64. Write it as in orders=12"),

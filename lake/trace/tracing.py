@@ -39,8 +39,10 @@ def trace(
     with metered() as meter:
         reading = Reading(run)
         there = reading.snapshot(table, version)
+        if not key:
+            raise UnknownName(f"which row of {table} is meant", f"Say so by its columns: {', '.join(there.schema)}")
         rows = matching(reading, there, table, key)
-        chosen = rows.sort(list(key) or None).head(limit) if key else rows.head(limit)
+        chosen = rows.sort(list(key)).head(limit)
         hops, tables = hops_of(flows), tables_of(flows)
         nodes = descend(reading, hops, table, version, chosen)
         again = ascend(reading, nodes, hops, tables)
