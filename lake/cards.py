@@ -12,18 +12,20 @@ from lake.pipeline import Report
 from lake.record import Ledger, Record
 
 _RUNS = 5  # commits whose ledgers a card shows
-_NAMES = 12  # tables of a drawing before raw files are left out
 _ENTRIES = ("read", "inserted", "updated", "unchanged", "superseded", "duplicate", "rejected", "filtered")
 
 
-def table_card(catalog: Catalog, name: str, version: int | None = None) -> str:
-    """The card of a table: what it is, how fresh, where its rows went, what changed, its rules, where it comes from, how to read it."""
+def table_card(catalog: Catalog, name: str, version: int | None = None, *, pages: str | None = None) -> str:
+    """The card of a table, with a link to its page where `lake docs` is published under the address `pages`: what it is, how fresh, where its rows went, what changed, its rules, where it comes from, how to read it."""
     at, record = catalog.last(name, version=version)
     parts = [f"# {name}", record.summary, _facts(at, record), "## Where the rows went", _ledgers(catalog, name, at)]
     if differences := [*record.refusals, *(notice.line() for notice in record.notices)]:
         parts += ["## What was different about the files", "\n".join(f"- {line}" for line in differences[:20])]
     parts += [_changes(record), "## Rules", _rules(catalog, name, at), "## Where it comes from", f"```mermaid\n{mermaid(catalog, name, at)}\n```"]
     parts += ["## How to read it", _reading(catalog, name, at)]
+    if pages:
+        root = pages.rstrip("/")
+        parts.append(f"More on [its page]({root}/tables/{name}.html), and [in the graph]({root}/lineage.html#{name}).")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -57,6 +57,7 @@ class Settings(BaseModel):
     watch: dt.timedelta = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0), description="How often sources are listed for files that arrived.")
     watch_port: int | None = Field(None, ge=1, le=65535, description="Where a bucket's notifications are posted: anything that comes has sources looked at.")
     watch_queue: str | None = Field(None, description="The SQS queue that a bucket's notifications go to.")
+    docs_url: str | None = Field(None, description="Where what `lake docs` writes is published: cards of tables link there.")
     notify: SecretStr | None = Field(None, description="Where alerts go: an http(s) address, or type/name of a notification block of Prefect.")
     prefect_database: SecretStr | None = Field(None, description="Where Prefect keeps its history: postgresql+asyncpg://…; none means SQLite under `home`.")
     prefect_retention: dt.timedelta = Field(dt.timedelta(days=30), gt=dt.timedelta(hours=1), description="How long Prefect keeps runs that ended.")
@@ -64,7 +65,7 @@ class Settings(BaseModel):
     prefect_port: int = Field(4200, ge=1, le=65535, description="The port of a Prefect server of the project's own; another if it is taken.")
     log: Literal["off", "text", "json"] = Field("off", description="What steps, landings, releases and errors are also told as, a line each on standard error.")
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "docs_url")
     @classmethod
     def _is_a_url(cls, value: str | None) -> str | None:
         if value and not value.startswith(("http://", "https://")):
@@ -99,6 +100,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "watch": ("LAKE_WATCH",),
     "watch_port": ("LAKE_WATCH_PORT",),
     "watch_queue": ("LAKE_WATCH_QUEUE",),
+    "docs_url": ("LAKE_DOCS_URL",),
     "notify": ("LAKE_NOTIFY",),
     "prefect_database": ("LAKE_PREFECT_DATABASE",),
     "prefect_retention": ("LAKE_PREFECT_RETENTION",),

@@ -127,6 +127,9 @@ def test_a_card_tells_a_table(flights_lake: Built) -> None:
         "`lake rejects silver.nyc.flights`",
     ):
         assert told in card, told
+    assert "its page" not in card
+    linked = table_card(catalog, "silver.nyc.flights", pages="https://docs.example.org/lake/")
+    assert "(https://docs.example.org/lake/tables/silver.nyc.flights.html)" in linked
     drawn = mermaid(catalog, "silver.nyc.flights").splitlines()
     boxes = {line.split("[")[0].strip() for line in drawn if "[" in line}
     joined = {end for line in drawn if "-->" in line for end in line.strip().split(" --> ")}

@@ -43,7 +43,8 @@ def link_to(key: str) -> str:
 def show_table(run: Run, table: str, version: int) -> None:
     """The card of a table at the version that was just committed."""
     with contextlib.suppress(*_AWAY):
-        create_markdown_artifact(table_card(Catalog(run.store), table, version), key=key_of(run.settings.env, table), description=f"{table} version {version}")
+        card = table_card(Catalog(run.store), table, version, pages=run.settings.docs_url)
+        create_markdown_artifact(card, key=key_of(run.settings.env, table), description=f"{table} version {version}")
 
 
 def show_run(run: Run, pipeline: Pipeline, report: Report) -> str:
