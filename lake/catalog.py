@@ -71,6 +71,28 @@ class Catalog:
             lasts = list(pool.map(lambda name: self.log(name).last_record(until=versions[name] if versions else None), names))
         return [_table_row(name, *last) for name, last in zip(names, lasts, strict=True) if last is not None]
 
+    def search(self, text: str, rows: list[Row]) -> list[Row]:
+        """Those of `rows` (of `tables`) that have every word of `text` in their name, summary or owner, or in a column's name or description.
+
+        Each gets `found`: the columns that matched. Upper and lower case are alike. Reads each table's schema document, one request at most.
+        """
+
+        def document(row: Row) -> tuple[int, str, dict[str, Any]] | None:
+            last = self.log(row["table"]).last_record(until=row["version"])
+            return last_schema(self.store, last[1]) if last else None
+
+        words = text.casefold().split()
+        with ThreadPoolExecutor(_READERS) as pool:
+            documents = list(pool.map(document, rows))
+        found = []
+        for row, known in zip(rows, documents, strict=True):
+            columns = known[2]["columns"] if known else []
+            about = " ".join((row["table"], row["summary"], row["owner"])).casefold()
+            told = {column["name"]: f"{column['name']} {column.get('description') or ''}".casefold() for column in columns}
+            if all(word in about or any(word in words_of for words_of in told.values()) for word in words):
+                found.append(row | {"found": [name for name, words_of in told.items() if any(word in words_of for word in words)]})
+        return found
+
     def history(self, name: str) -> list[Row]:
         """One row a commit, newest first: run, code, inputs from and to, ledger, rules."""
         self.last(name)

@@ -112,3 +112,4 @@ def flights_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
         report = load_pipeline(settings, "nyc").run(begun)
         report.raise_failures()
         yield Built(settings, begun, report)
+        begun.store.close(wait=True)

@@ -291,6 +291,19 @@ def test_every_command_that_answers_in_json_is_tested() -> None:
     assert [name for name, command in commands(cli) if not command.help] == []
 
 
+def test_tables_are_found_by_what_they_are_about(ask: Ask) -> None:
+    """Words in a table's name, in what it is, in its owner, in a column or what that means; every word counts, case does not; none is a plain answer."""
+
+    def found(text: str) -> dict[str, list[str]]:
+        return {row["table"]: row["found"] for row in ask("ls", "--search", text, "--json").rows}
+
+    assert found("DAILY") == {"gold.nyc.daily_delays": []}
+    assert "median_air_time" in found("median air time")["gold.nyc.route_performance"]
+    assert "mean_delay" in found("mean departure delay")["gold.nyc.daily_delays"]
+    assert set(found("flight-operations silver")) == {f"silver.nyc.{name}" for name in ("airlines", "airports", "flights", "planes", "weather")}
+    assert ask("ls", "--search", "no such thing").did().out == "No table has 'no such thing'.\n"
+
+
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_a_listing_is_one_array_of_objects(ask: Ask, opened: Lake, listing: str) -> None:
     """Every listing is also one JSON array of objects of one shape, and a table's name is under "table"."""

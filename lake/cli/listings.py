@@ -19,17 +19,29 @@ def _catalog(env: str | None) -> Catalog:
 
 
 @click.command()
+@click.option(
+    "--search",
+    default=None,
+    metavar="TEXT",
+    help="Only tables with each of these words in their name, what they are, their owner, or a column and what it means.",
+)
 @env_option
 @json_option
-def ls(env: str | None, as_json: bool) -> None:
+def ls(search: str | None, env: str | None, as_json: bool) -> None:
     """List the tables: layer, rows, size, version, schema version, freshness, rejects."""
-    rows = _catalog(env).tables()
+    catalog = _catalog(env)
+    rows = catalog.tables()
+    rows = catalog.search(search, rows) if search else rows
     if as_json:
         print_json(rows)
         return
     shown = [row | {"size": size(row["bytes"]), "landed": ago(row["freshest"]) + ("" if row["fresh"] in (None, True) else " (stale)")} for row in rows]
     columns = {"table": "table", "rows": "rows", "size": "size", "files": "files", "version": "version", "schema_version": "schema", "rejects": "rejects"}
-    print_table(shown, columns | {"landed": "freshest raw", "summary": "what it is"}, empty="There are no tables yet. `lake run` makes the first.")
+    columns |= {"landed": "freshest raw", "summary": "what it is"}
+    if search:
+        shown = [row | {"columns": ", ".join(row["found"][:_TOLD]) + (", …" if len(row["found"]) > _TOLD else "")} for row in shown]
+        columns |= {"columns": "columns"}
+    print_table(shown, columns, empty=f"No table has {search!r}." if search else "There are no tables yet. `lake run` makes the first.")
 
 
 @click.command()
