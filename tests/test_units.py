@@ -26,10 +26,11 @@ def installed(tmp_path: Path) -> Path:
     """The units as if installed, with this project in place of /opt/lake."""
     folder = tmp_path / "units"
     shutil.copytree(SYSTEMD, folder)
-    programs = str(Path(sys.executable).parent)
+    programs = tmp_path / "programs"  # a command of a unit has no spaces, and the folder of this project may
+    programs.symlink_to(Path(sys.executable).parent)
     for file in folder.rglob("*"):
         if file.is_file():
-            text = file.read_text("utf-8").replace("/opt/lake/.venv/bin", programs).replace("/opt/lake", str(tmp_path))
+            text = file.read_text("utf-8").replace("/opt/lake/.venv/bin", str(programs)).replace("/opt/lake", str(tmp_path))
             file.write_text(text, "utf-8")
     return folder
 
