@@ -53,7 +53,7 @@ def test_systemd_takes_the_units(installed: Path) -> None:
 def test_the_check_would_find_a_slip(installed: Path) -> None:
     """A key that does not exist, and a program that is not there, are found."""
     file = installed / "lake-worker.service"
-    file.write_text(file.read_text("utf-8").replace("TimeoutStopSec", "TimeoutStop_Sec").replace("bin/lake", "bin/lake2"), "utf-8")
+    file.write_text(file.read_text("utf-8").replace("TimeoutStopSec", "TimeoutStop_Sec").replace("programs/lake", "programs/lake2"), "utf-8")
     _, told = analyze(installed, "verify", "--man=no", str(file))
     assert "TimeoutStop_Sec" in told
     assert "lake2" in told
