@@ -24,7 +24,7 @@ _AWAY = 60.0 if _FULL else 15.0  # seconds
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """One lake that is up for all that follows."""
     with town_in(tmp_path_factory.mktemp("faults")) as up:
-        until(lambda: up.runs("shop/refresh") and up.runs("shop/refresh")[-1]["state"]["type"] == "COMPLETED", 240, "the first file is refreshed")
+        until(lambda: [run for run in up.runs("shop/refresh") if run["state"]["type"] == "COMPLETED"], 240, "the first file is refreshed")
         yield up
 
 
