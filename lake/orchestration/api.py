@@ -22,7 +22,6 @@ if not prefect_is_configured():  # Prefect reads these when it is imported
     os.environ.update(client_environment(load_settings()))
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
@@ -97,14 +96,6 @@ def trigger() -> str:
     """What started this run: a deployment, the command line, or somebody's Python."""
     flow_run = current_flow_run()
     return "deployment" if flow_run and flow_run.deployment_id else os.environ.get("LAKE_TRIGGER", "prefect")
-
-
-def rename_run(name: str) -> None:
-    """Call this flow run otherwise, now that it is known what came of it."""
-    flow_run = current_flow_run()
-    if flow_run is not None:
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, name=name)
 
 
 class _Noise(logging.Filter):

@@ -6,19 +6,20 @@ Each artifact has a key of its own that stays, so that Prefect keeps its history
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
+from uuid import UUID
 
-import httpx
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.exceptions import PrefectException
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_UI_URL
 
 from lake.cards import hop_rows, plan_rows, table_card
 from lake.catalog import Catalog
+from lake.orchestration.api import current_flow_run
+from lake.orchestration.background import all_said, later
 from lake.pipeline import Pipeline, Report
 from lake.rejects_picture import rejects_svg
 from lake.run import Run
@@ -26,7 +27,6 @@ from lake.settings import load_settings
 from lake.source import Source
 
 _FEW = 5  # files whose landing is over before anybody looks
-_AWAY = (PrefectException, httpx.HTTPError, RuntimeError)  # a Prefect that is gone for a while keeps no run from its work
 
 
 def key_of(env: str, *names: str) -> str:
@@ -42,41 +42,56 @@ def link_to(key: str) -> str:
 
 def show_table(run: Run, table: str, version: int) -> None:
     """The card of a table at the version that was just committed."""
-    with contextlib.suppress(*_AWAY):
-        card = table_card(Catalog(run.store), table, version, pages=run.settings.docs_url)
-        create_markdown_artifact(card, key=key_of(run.settings.env, table), description=f"{table} version {version}")
+
+    def card() -> None:
+        told = table_card(Catalog(run.store), table, version, pages=run.settings.docs_url)
+        create_markdown_artifact(told, key=key_of(run.settings.env, table), description=f"{table} version {version}")
+
+    later(card)
 
 
 def show_run(run: Run, pipeline: Pipeline, report: Report) -> str:
     """The hops of a run with their ledgers, and the share of rows rejected over the last versions. Returns where they are shown."""
-    key = key_of(run.settings.env, pipeline.name, "hops")
-    with contextlib.suppress(*_AWAY):
-        create_table_artifact(
-            hop_rows(report, (step.name for step in pipeline.steps)), key=key, description=f"{pipeline.name}: {report.verdict} · run {run.info.id}"
-        )
+
+    def picture() -> None:
         logs = [run.log(step.name.replace(".", "/")) for step in pipeline.steps if step.kind != "land"]
-        picture = base64.b64encode(rejects_svg(logs).encode()).decode()
+        drawn = base64.b64encode(rejects_svg(logs).encode()).decode()
         create_image_artifact(
-            f"data:image/svg+xml;base64,{picture}",
+            f"data:image/svg+xml;base64,{drawn}",
             key=key_of(run.settings.env, pipeline.name, "rejects"),
             description=f"{pipeline.name}: share of rows rejected",
         )
-    return link_to(key)
+
+    rows = hop_rows(report, (step.name for step in pipeline.steps))
+    page = show_rows(f"{pipeline.name} hops", rows, f"{pipeline.name}: {report.verdict} · run {run.info.id}")
+    later(picture)
+    all_said()
+    return page
 
 
-def show_plan(run: Run, pipeline: Pipeline, rows: list[dict[str, Any]]) -> str:
+def show_plan(pipeline: Pipeline, rows: list[dict[str, Any]]) -> str:
     """What a run would do. Returns where it is shown."""
-    key = key_of(run.settings.env, pipeline.name, "plan")
-    create_table_artifact(plan_rows(rows), key=key, description=f"{pipeline.name}: what a run would do now")
-    return link_to(key)
+    return show_rows(f"{pipeline.name} plan", plan_rows(rows), f"{pipeline.name}: what a run would do now")
 
 
 def show_rows(name: str, rows: list[dict[str, Any]], description: str) -> str:
     """Any other table of a run. Returns where it is shown."""
     key = key_of(load_settings().env, name)
-    with contextlib.suppress(*_AWAY):
-        create_table_artifact(rows, key=key, description=description)
+    later(create_table_artifact, rows, key=key, description=description)
     return link_to(key)
+
+
+def rename_run(name: str) -> None:
+    """Call this flow run otherwise, now that it is known what came of it; and let all be said of it."""
+    flow_run = current_flow_run()
+    if flow_run is not None:
+        later(_rename, flow_run.id, name)
+    all_said()
+
+
+def _rename(flow_run: UUID, name: str) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run, name=name)
 
 
 class Progress:
@@ -90,21 +105,19 @@ class Progress:
         """One more is done."""
         with self._mutex:
             self._done += 1
-            self._reach(self._done, what)
+            later(self._reach, self._done, what)
 
     def reach(self, done: int, what: str) -> None:
         """So many are done. A hundredth of all is told, so that a million files are not a million requests."""
         if done % max(1, self._total // 100) == 0 or done == self._total:
-            with self._mutex:
-                self._reach(done, what)
+            later(self._reach, done, what)
 
     def _reach(self, done: int, what: str) -> None:
         share, told = 100 * done / self._total, f"{done:,} of {self._total:,}: {what}"
-        with contextlib.suppress(*_AWAY):
-            if self._artifact is None:
-                self._artifact = create_progress_artifact(share, key=self._key, description=told)
-            else:
-                update_progress_artifact(self._artifact, share, description=told)
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(share, key=self._key, description=told)
+        else:
+            update_progress_artifact(self._artifact, share, description=told)
 
 
 def landing_progress(run: Run, source: Source) -> Callable[[str, int, int], None]:

@@ -18,8 +18,8 @@ from lake.announce import announce
 from lake.backfill import is_done
 from lake.deployment import Deployment
 from lake.errors import LakeError
-from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import Progress, key_of, show_run, show_table
+from lake.orchestration.api import LakeFlow, current_flow_run, trigger
+from lake.orchestration.artifacts import Progress, key_of, rename_run, show_run, show_table
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave

@@ -17,8 +17,8 @@ from lake.catalog import Catalog
 from lake.deployment import LAKE, Deployment, Schedule
 from lake.freshness import freshness
 from lake.maintain import maintain
-from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import show_rows
+from lake.orchestration.api import LakeFlow, current_flow_run, trigger
+from lake.orchestration.artifacts import rename_run, show_rows
 from lake.orchestration.events import emit
 from lake.orchestration.parameters import choices, described
 from lake.pipeline import load_pipeline, subjects

@@ -13,8 +13,8 @@ from prefect.states import Completed, Failed
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError, SourceError
 from lake.landing import land
-from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import landing_progress
+from lake.orchestration.api import LakeFlow, current_flow_run, trigger
+from lake.orchestration.artifacts import landing_progress, rename_run
 from lake.orchestration.events import say_landed
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave

@@ -19,8 +19,8 @@ from lake.announce import announce
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError
 from lake.forecast import arrivals, forecast
-from lake.orchestration.api import LakeFlow, current_flow_run, rename_run, trigger
-from lake.orchestration.artifacts import show_plan, show_run
+from lake.orchestration.api import LakeFlow, current_flow_run, trigger
+from lake.orchestration.artifacts import rename_run, show_plan, show_run
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.retries import Tried, persisting
@@ -126,7 +126,7 @@ def _foreseen(run: Run, pipeline: Pipeline, *, full: bool, backfill: Range | Non
     logger = get_run_logger()
     rows = forecast(run, pipeline, full=full, backfill=backfill, tables=chosen)
     files = sum(row["waiting"] for row in arrivals(run, pipeline))
-    page = show_plan(run, pipeline, rows)
+    page = show_plan(pipeline, rows)
     told = f"dry run: {files:,} files would land; {sum(row['run'] for row in rows)} of {len(rows)} hops would run on what has landed"
     logger.info("%s. %s", told, f"The plan: {page}" if page else "")
     rename_run(f"{pipeline.name} refresh · dry run")

@@ -65,8 +65,9 @@ def task_of(
 
 
 def _task(run: Run, step: Step, work: Any, retries: int) -> Task[..., Any]:
+    # no tags: for each of them Prefect asks its server for a slot, through a client of its own that gives up at the first refused connection
     options: dict[str, Any] = {
-        "name": step.name, "task_run_name": step.name, "tags": [step.kind], "retries": retries, "retry_delay_seconds": list(RETRY_AFTER[:retries]),
+        "name": step.name, "task_run_name": step.name, "retries": retries, "retry_delay_seconds": list(RETRY_AFTER[:retries]),
         "retry_condition_fn": lambda _task, _run, state: _is_passing_trouble(state), "cache_policy": NO_CACHE, "persist_result": False,
     }  # fmt: skip
     if step.kind == "land":

@@ -76,9 +76,20 @@ def test_a_worker_that_is_killed_is_started_again(town: Town) -> None:
 
 
 def test_a_prefect_server_that_is_killed_comes_back_where_it_was(town: Town) -> None:
-    """SIGKILL of the server: it is started again at its address, the run goes on and reports."""
+    """SIGKILL of the server: nobody listens at its address until the run has done its work; then it is started again, and the run reports."""
     page, times = town.page, town.parts["prefect"]["restarts"]
-    run, order = in_the_middle(town, lambda _: town.kill("prefect"))
+    supervisor = town.server_pid("up")
+
+    def gone(_: str) -> None:
+        os.kill(supervisor, signal.SIGSTOP)  # it would bring the server back at once
+        town.kill("prefect")
+
+    try:
+        run, order = in_the_middle(town, gone)
+        until(lambda: order in town.orders(), 60, "the run does its work without the server")
+        time.sleep(3)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
     town.restarted("prefect", times + 1)
     assert town.page == page
     assert town.ended(run, 240)["state"]["type"] in ("COMPLETED", "CRASHED")
