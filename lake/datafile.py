@@ -7,12 +7,14 @@ import decimal
 import json
 import math
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from lake.delta import DataFile
+from lake.meter import carried
 from lake.store import Store
 
 _ROWS_PER_FILE = 5_000_000
@@ -20,6 +22,7 @@ _ROW_GROUP = 131_072
 _MEASURED_COLUMNS = 32
 _LONGEST_STATISTIC = 64  # characters
 _LAST_CHARACTER = "\U0010ffff"  # after a cut maximum: no text with that beginning sorts behind it
+_UPLOADS = 3
 _DAY = 86_400_000_000  # microseconds
 
 
@@ -47,16 +50,20 @@ def scan_parts(folder: Path, schema: pl.Schema) -> pl.LazyFrame:
 
 
 def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "") -> list[DataFile]:
-    """Put every non-empty part under a fresh name into the table's folder. Nobody sees them before a commit names them."""
-    files: list[DataFile] = []
-    for part in parts_in(folder):
+    """Put every non-empty part under a fresh name into the table's folder, one while another is measured. Nobody sees them before a commit names them."""
+
+    def put(part: Path) -> DataFile | None:
         rows, stats = measure(part)
         if rows == 0:
-            continue
-        name = f"{prefix}part-{len(files):05d}-{uuid.uuid4()}.zstd.parquet"
-        store.upload(f"{table_path}/{name}", part)
-        files.append(DataFile(name, part.stat().st_size, rows, stats))
-    return files
+            return None
+        file = DataFile(f"{prefix}part-{uuid.uuid4()}.zstd.parquet", part.stat().st_size, rows, stats)
+        store.upload(f"{table_path}/{file.path}", part)
+        if store.held is not None:
+            store.held.hold(f"{table_path}/{file.path}", part)
+        return file
+
+    with ThreadPoolExecutor(_UPLOADS) as pool:
+        return [file for file in pool.map(carried(put), parts_in(folder)) if file is not None]
 
 
 def measure(part: Path) -> tuple[int, str]:

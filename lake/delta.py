@@ -86,8 +86,12 @@ def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile
     """The rows of some data files of the table at `path`, lazily, in the shape of `schema`; `place` adds a column with each row's file URI."""
     if not files:
         return pl.LazyFrame(schema=schema if place is None else {**schema, place: pl.String()})
+    paths = [f"{path}/{file.path}" for file in files]
+    copies = [store.held.get(each) for each in paths] if store.held is not None and place is None else [None]
+    if all(copies):
+        return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False)  # type: ignore[arg-type]  # none is None
     return pl.scan_parquet(
-        [store.uri(f"{path}/{file.path}") for file in files], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
+        [store.uri(each) for each in paths], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
         storage_options=store.options, credential_provider=None,
     )  # fmt: skip
 

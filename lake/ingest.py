@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,21 @@ import polars as pl
 
 from lake.code import code_of
 from lake.content import Content, content_sums, read_sums
-from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW
+from lake.contract import FILE, PROVENANCE, RESCUED, ROW
 from lake.datafile import parts_in, scan_parts, write_parts
 from lake.delta import schema_of
-from lake.dtypes import gate
-from lake.errors import CommitConflict, DiskFull, DTypeRefused, FileRejected, LakeError, RejectLimitExceeded, SchemaRefused, translated
+from lake.errors import CommitConflict, LakeError, RejectLimitExceeded, SchemaRefused
 from lake.fit import Fit, Shape, fit
+from lake.intake import Fetched, fetched, take_in
 from lake.log import schema_of_record
-from lake.meter import phase
+from lake.meter import carried, phase
 from lake.migrate import Steps, due, migrate
 from lake.outcome import Outcome
 from lake.portions import fits
 from lake.publish import Draft, publish
-from lake.reading.delimited import Parsed
-from lake.reading.dialect import Dialect
-from lake.reading.records import examine, read_member
-from lake.reading.unpack import Compression
-from lake.receipts import LANDINGS, came, receipts_between
-from lake.record import ConsumedFile, Input, Ledger, Record, together
+from lake.reading.records import examine
+from lake.receipts import LANDINGS, receipts_between
+from lake.record import Input, Ledger, Record, together
 from lake.refusal import keep_stopped, refuse_files, stopped_batch
 from lake.run import Run, backoff
 from lake.source import Source
@@ -40,8 +38,8 @@ from lake.taken import Taken, quarantine_files, write_rejects
 
 _FINGERPRINT = "ingest-3"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
-Fetched = tuple[Path, Compression | None]
-"""A raw file on local disk, and how it is packed."""
+_LARGE = 8 << 20  # bytes
+_AT_ONCE = 2  # files
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -78,7 +76,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         return Outcome.nothing(table.name, base, before, "no new file landed")
     with run.workspace(f"ingest-{table.name}") as folder:
         with phase("read"):
-            done = [item for i, receipt in enumerate(receipts.iter_rows(named=True)) for item in _ingest_file(run, table, receipt, folder / f"{i}")]
+            done = _taken_in(run, table, receipts, folder)
         known, metadata = _known_schema(run, before)
         headers = _headers(metadata)
         schema, done, widened = _united(table, known, done)
@@ -97,11 +95,8 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         except RejectLimitExceeded as stop:
             write_rejects(run, done, stopped_batch(batch), folder / "stopped")
             raise keep_stopped(run, table, folder / "stopped", about, before, stop) from None
-        parts = folder / "all"
         with phase("transform"):
-            write_parts(_all_rows(done, schema), parts)
-            sums = scan_parts(parts, schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
-        content = read_sums(sums.row(0, named=True))
+            content = _put_together(done, schema, folder / "all")
         there = sum(i.there for i in done)
         read_rows = sum(i.consumed.rows + i.consumed.rejects for i in done) + there
         ledger = Ledger(read=read_rows, inserted=content.rows, unchanged=there, rejected=sum(i.rejects.height for i in done))
@@ -115,8 +110,19 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         with phase("quarantine"):
             about |= quarantine_files(run, source, done, folder, about, before, again)
         renamed = headers | {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
-        version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=parts, renamed=renamed), before, about)
+        version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=folder / "all", renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
+
+
+def _taken_in(run: Run, table: Table, receipts: pl.DataFrame, folder: Path) -> list[Taken]:
+    """Every file of the batch, in its order; a few at once, so that one is counted and fetched while another is parsed."""
+
+    def one(numbered: tuple[int, dict[str, Any]]) -> list[Taken]:
+        number, receipt = numbered
+        return take_in(run, table, receipt, folder / f"{number}")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [item for items in pool.map(carried(one), enumerate(receipts.iter_rows(named=True))) for item in items]
 
 
 def read_again(
@@ -127,7 +133,7 @@ def read_again(
     The file is fetched, unless it is `there` already. `only` has the numbers of the records whose rows are wanted.
     """
     frozen = replace(table, policy="freeze", columns=tuple(name for name in schema if name not in PROVENANCE and name != RESCUED))
-    done = _ingest_file(run, table, receipt, folder / "again", there, only)
+    done = take_in(run, table, receipt, folder / "again", there, only)
     return _all_rows(_united(frozen, schema, done)[1], schema)
 
 
@@ -154,7 +160,7 @@ def retry(run: Run, source: Source, receipt: dict[str, Any], rejected: pl.DataFr
         local, compression = fetched(run, receipt, folder)
         dialects = examine(local, compression, receipt["name"], source.hints)
         told = json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects])
-        done = _ingest_file(run, table, receipt | {"dialects": told}, folder / "again")
+        done = take_in(run, table, receipt | {"dialects": told}, folder / "again", (local, compression))
         schema, done, _ = _united(table, known, done)
         try:
             done = [_without_known(run, table, base, item, schema, folder / f"new-{i}") for i, item in enumerate(done)]
@@ -220,7 +226,7 @@ def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Sc
         raise SchemaRefused(f"{item.consumed.name}: records that were taken in would read otherwise now", "Land a corrected file beside it")
     rows = int(was["content_rows"].item())
     write_parts(scan_parts(item.parts, item.schema).join(held.select(ROW), on=ROW, how="anti", maintain_order="left"), parts)
-    return replace(item, parts=parts, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows}))
+    return replace(item, parts=parts, content=None, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows}))
 
 
 def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int) -> tuple[pl.DataFrame, int]:
@@ -238,79 +244,6 @@ def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int
 
 def _bytes_of(receipts: pl.DataFrame) -> int:
     return int(receipts["size"].sum())
-
-
-def _ingest_file(run: Run, table: Table, receipt: dict[str, Any], folder: Path, there: Fetched | None = None, only: pl.Series | None = None) -> list[Taken]:
-    """Read every member of one raw file and write its rows, gated, as parts in `folder`."""
-    local, compression = there or fetched(run, receipt, folder)
-    dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
-    strict = table.policy == "strict"
-    result = [_ingest_member(local, compression, dialect, receipt, folder / f"m{i}", strict=strict, only=only) for i, dialect in enumerate(dialects)]
-    if there is None:
-        local.unlink()
-    return [replace(item, name=receipt["name"], corrects=receipt["status"] == "landed") for item in result]
-
-
-def fetched(run: Run, receipt: dict[str, Any], folder: Path) -> Fetched:
-    """The raw file on local disk, and how it is packed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    local = folder / "raw"
-    with local.open("wb") as handle:
-        handle.writelines(run.raw.stream(receipt["file"]))
-    ours = receipt["file"].endswith(".zst") and receipt["packed"] is None and not receipt["name"].endswith(".zst")
-    return local, "zst" if ours else receipt["packed"]
-
-
-def _ingest_member(
-    local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool, only: pl.Series | None
-) -> Taken:
-    place = receipt["file"] + (f"#{dialect.member}" if dialect.member and compression == "zip" else "")
-    name = receipt["name"] + (f" ({dialect.member})" if dialect.member else "")
-    try:
-        parsed = read_member(local, compression, dialect, name, folder / "spool", ours=receipt["packed"] is None, strict=strict)
-        if only is not None:
-            parsed = replace(parsed, frame=parsed.frame.filter(pl.col(ROW).is_in(only.implode())))
-        schema, conversions = _write_gated(parsed, place, came(receipt), folder / "rows")
-    except (FileRejected, DTypeRefused, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        rejected = _as_rejection(error, name, dialect)
-        whole = pl.DataFrame(
-            [(place, None, None, None, rejected.message)],
-            schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String},
-            orient="row",
-        )
-        return Taken(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
-    finally:
-        (folder / "spool" / "plain").unlink(missing_ok=True)
-    rows = int(scan_parts(folder / "rows", schema).select(pl.len()).collect().item())
-    if rows + parsed.rejects.height != parsed.records and only is None:
-        raise LakeError(
-            f"{name}: {parsed.records:,} records in the file, but {rows:,} rows and {parsed.rejects.height:,} rejects",
-            "This is a defect in lake; nothing was published",
-        )
-    consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height, mended=parsed.mended)
-    rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
-    return Taken(consumed, folder / "rows", schema, rejects, dialect.renamed | parsed.renamed, conversions | parsed.notes, remarks=parsed.remarks)
-
-
-def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeError:
-    """Why the file is rejected whole. Some damage shows only when the rows are really read; a full disk is no fault of the file."""
-    if isinstance(error, LakeError):
-        return error
-    told = translated(error, name)
-    if isinstance(told, DiskFull):
-        raise told
-    return FileRejected(f"{name} cannot be read as {dialect.format}: {told.message}")
-
-
-def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) -> tuple[pl.Schema, dict[str, str]]:
-    frame = parsed.frame.with_columns(pl.lit(place).alias(FILE), pl.lit(landed).cast(PROVENANCE[LANDED]).alias(LANDED))
-    names = [name for name in frame.collect_schema().names() if name not in PROVENANCE and name != RESCUED]
-    frame = frame.select(*names, FILE, ROW, LANDED, RESCUED)
-    passage = gate(frame.collect_schema(), represent=True)
-    if passage.losses and (lost := passage.lost(frame.select(passage.losses).collect(engine="streaming").row(0, named=True))):
-        raise DTypeRefused(lost, "Land the column as text")
-    write_parts(frame.select(passage.expressions), rows)
-    return passage.schema, passage.conversions
 
 
 def _known_schema(run: Run, before: Record | None) -> tuple[pl.Schema, dict[str, dict[str, Any]]]:
@@ -352,12 +285,34 @@ def _refused(item: Taken, found: Fit, reason: str) -> Taken:
     return replace(item, consumed=consumed, parts=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
 
 
+def _put_together(done: list[Taken], schema: pl.Schema, parts: Path) -> Content:
+    """The rows of all files as the parts of one commit. Large parts that are in the table's shape already stay as they are; the others are joined."""
+    content, rest = Content(), []
+    for number, item in enumerate(done):
+        if item.parts is None or item.content is None or not _is_shaped(item, schema) or sum(p.stat().st_size for p in parts_in(item.parts)) < _LARGE:
+            rest.append(item)
+            continue
+        parts.mkdir(exist_ok=True)
+        item.parts.rename(parts / f"{number:05d}")
+        content += item.content
+    if any(item.parts for item in rest) or len(rest) == len(done):
+        write_parts(_all_rows(rest, schema), parts / "rest")
+        sums = scan_parts(parts / "rest", schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
+        content += read_sums(sums.row(0, named=True))
+    return content
+
+
+def _is_shaped(item: Taken, schema: pl.Schema) -> bool:
+    """Whether the file's columns are the table's as they stand, or lack some."""
+    return item.fit is not None and item.fit.plain and all(schema.get(name) == dtype for name, dtype in item.schema.items())
+
+
 def _all_rows(done: list[Taken], schema: pl.Schema) -> pl.LazyFrame:
     frames = [_shaped(part, item, item.fit, schema) for item in done if item.parts and item.fit for part in parts_in(item.parts)]
     return pl.concat(frames).select(list(schema)) if frames else pl.LazyFrame(schema=schema)
 
 
 def _shaped(part: Path, item: Taken, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
-    if found.plain and all(schema.get(name) == dtype for name, dtype in item.schema.items()):
+    if _is_shaped(item, schema):
         return pl.scan_parquet(part, schema=schema, missing_columns="insert", glob=False)
     return found.frame(pl.scan_parquet(part, glob=False), schema)

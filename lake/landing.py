@@ -180,6 +180,8 @@ def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[s
         "dialects": json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects]), "run": run.info.id,
         _MET: bool(there),
     }  # fmt: skip
+    if run.store.held is not None:
+        run.store.held.hold(path, plain)
     for file in (plain, stored):
         file.unlink(missing_ok=True)
     return receipt

@@ -11,7 +11,8 @@ import polars as pl
 
 from lake.delta import Snapshot, schema_of
 from lake.errors import LakeError
-from lake.ingest import Fetched, read_again
+from lake.ingest import read_again
+from lake.intake import Fetched
 from lake.log import TableLog, schema_of_record
 from lake.record import Record
 from lake.run import Run

@@ -17,6 +17,7 @@ from opentelemetry.trace import Span
 
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import RunFailed
+from lake.held import Held
 from lake.locks import AVAILABLE, take
 from lake.log import TableLog
 from lake.logs import start_logs
@@ -108,7 +109,12 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
             ensure_trusted(store, settings)
         begun = Run(settings, store, info)
         begun.span = span
-        yield begun
+        with begun.workspace("held") as folder:
+            store.held = Held(folder)
+            try:
+                yield begun
+            finally:
+                store.held = None
 
 
 def _info(flow: str, trigger: str, prefect_flow_run: str | None = None) -> RunInfo:

@@ -22,6 +22,7 @@ from obstore.store import S3Store
 
 from lake.embedded import embedded_options, embedded_service
 from lake.errors import NotFound, StoreError, StoreRefused, StoreUnreachable
+from lake.held import Held
 from lake.meter import count
 from lake.service import Service
 from lake.settings import Settings
@@ -45,7 +46,7 @@ class Store:
     """Objects under one bucket and prefix. Every method may raise StoreUnreachable, StoreRefused or StoreError.
 
     `requests` by verb and `bytes` (`bytes_read`, `bytes_written`) count what went through this object, and so does the meter of the step that
-    asked. Scans by Polars and the client's own repeats go past it.
+    asked. Scans by Polars and the client's own repeats go past it. `held` has local copies of what the run wrote itself, where one goes on.
     """
 
     def __init__(self, bucket: str, prefix: str, options: dict[str, str], *, service: Service | None = None) -> None:
@@ -53,6 +54,7 @@ class Store:
         self.prefix = prefix
         self.options = options
         self.embedded = service is not None
+        self.held: Held | None = None
         self._service = service
         self.requests: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()

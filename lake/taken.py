@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from lake.content import Content
 from lake.contract import FILE, ROW
 from lake.datafile import write_parts
 from lake.fit import Fit
@@ -26,7 +27,7 @@ class Taken:
     """One member of one raw file, gated and written: where its parts are (None: it is rejected whole), and what came of it.
 
     `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
-    files of its name that were rejected whole. `remarks` say what is to be known of how it was read.
+    files of its name that were rejected whole. `remarks` say what is to be known of how it was read, `content` is that of all rows in `parts`, if known.
     """
 
     consumed: ConsumedFile
@@ -40,6 +41,7 @@ class Taken:
     name: str = ""
     corrects: bool = False
     remarks: tuple[str, ...] = ()
+    content: Content | None = None
 
     @property
     def notices(self) -> Iterator[Notice]:

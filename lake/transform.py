@@ -17,7 +17,7 @@ from lake.dtypes import gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
 from lake.plan import Plan
-from lake.quarantine import rejected_rows
+from lake.quarantine import BARE, rejected_rows
 from lake.record import Within
 from lake.run import Run
 from lake.table import ordering, path_of
@@ -86,38 +86,42 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     driver = frames[hop.driver]
     traced = where is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
-    rules = judged.bad.select(pl.col("rules").alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
     counted = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
     measures = [
         driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else [])),
         (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *counted),
-        judged.good.select(pl.len().alias("n"), *passage.losses),
-        good.select(content_sums(passage.schema)),
-        rules,
-        judged.bad.select(pl.len()),
-        judged.dead.select(pl.len()) if judged.dead is not None else pl.LazyFrame({"len": [0]}),
+        judged.good.select(passage.losses) if passage.losses else pl.LazyFrame(),
         judged.doubts,
     ]
     sinks = [sink_parts(good.sort(order) if order else good, folder / "good"), sink_parts(judged.bad, folder / "bad")]
     if judged.dead is not None:
         sinks.append(sink_parts(judged.dead, folder / "dead"))
     try:
-        source, result, kept, content, broken, refused, dead, doubted = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
+        source, result, losses, doubted = pl.collect_all([*sinks, *measures], engine="streaming")[len(sinks) :]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
-    counts = kept.row(0, named=True)
-    if lost := passage.lost(counts):
+    if passage.losses and (lost := passage.lost(losses.row(0, named=True))):
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {lost}", "Round instants to microseconds in the hop, and set dates that are none to null")
+    content, rejected, rules, dead = _written(folder, passage.schema)
     read, made = source.row(0, named=True), result.row(0, named=True)
-    came = made["n"] + dead.item() if where is not None else made["n"]
+    came = made["n"] + dead if where is not None else made["n"]
     intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
-    by_rule = dict(sorted(broken.iter_rows()))
     warned = {rule: int(count) for rule, count in doubted.row(0, named=True).items() if count} if doubted.width else {}
     return Staged(
-        folder / "good", folder / "bad", passage.schema, read["n"], came, counts["n"], refused.item(), by_rule, warned, made.get("counted"), intact,
-        read_sums(content.row(0, named=True)), passage.conversions, read.get("at"), folder / "dead" if judged.dead is not None else None, scope,
+        folder / "good", folder / "bad", passage.schema, read["n"], came, content.rows, rejected, rules, warned, made.get("counted"), intact,
+        content, passage.conversions, read.get("at"), folder / "dead" if judged.dead is not None else None, scope,
     )  # fmt: skip
+
+
+def _written(folder: Path, schema: pl.Schema) -> tuple[Content, int, dict[str, int], int]:
+    """What the pass wrote, read from local disk, which is quicker than to make it twice: the content of the good rows, how many were refused, by which rule, how many delete."""
+    bad = scan_parts(folder / "bad", BARE)
+    by_rule = bad.select(pl.col("rules").alias("rule")).explode("rule").group_by("rule").agg(pl.len().alias("n"))
+    dead = scan_parts(folder / "dead", pl.Schema({})).select(pl.len()) if parts_in(folder / "dead") else pl.LazyFrame({"len": [0]})
+    wanted = [scan_parts(folder / "good", schema).select(content_sums(schema)), bad.select(pl.len()), by_rule, dead]
+    content, rejected, rules, gone = pl.collect_all(wanted, engine="streaming")
+    return read_sums(content.row(0, named=True)), rejected.item(), dict(sorted(rules.iter_rows())), gone.item()
 
 
 def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, marks: dict[str, str], where: pl.Expr | None) -> _Sorted:
@@ -259,7 +263,7 @@ def _marks(traced: bool) -> list[pl.Expr]:
     """Sums over hashes of raw places: equal on both sides of a hop exactly when each row read came out once."""
     if not traced:
         return []
-    place = pl.struct(FILE, ROW).hash(7)
+    place = pl.col(FILE).hash(7) ^ pl.col(ROW).hash(8)
     return [(place & 0xFFFF_FFFF).sum().alias("low"), (place // (1 << 32)).sum().alias("high")]
 
 

@@ -12,8 +12,8 @@ Blank lines between records are rejects in a table of several columns, and empty
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +22,7 @@ from lake.contract import RESCUED, ROW
 from lake.reading.careful import Layout, Piece
 from lake.reading.dialect import Dialect
 from lake.reading.fields import Cut
-from lake.reading.proof import TextStats, count_text, proved, scan
+from lake.reading.proof import Proof, TextStats, count_text, proved, scan
 from lake.reading.region import Above, Region, find_region, pieces_after, raw_of
 from lake.reading.stretches import Stretch, stretches
 
@@ -40,6 +40,8 @@ class Parsed:
     are neither (line, bytes, what), `mended` how many records were put right in which way.
     What only reading shows: `notes` says by column what was done to keep its values, `renamed` holds names of the file that no
     column can have, `why` what was chosen for the whole file and for which reason, `remarks` what the commit should say of it.
+
+    With `proof` the frame is still to be proved, by whoever reads it: where its counts do not hold or reading fails, `otherwise` reads the file another way.
     """
 
     frame: pl.LazyFrame
@@ -51,6 +53,8 @@ class Parsed:
     structure: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=STRUCTURE))
     mended: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    proof: Proof | None = None
+    otherwise: Callable[[], Parsed] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,24 @@ class Part:
     text: bytes
 
 
-def read_delimited(path: Path, dialect: Dialect, spool: Path) -> Parsed:
-    """Read the UTF-8 file at `path` with the columns of `dialect`. What is not read lazily is written into the folder `spool`."""
+def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool = False) -> Parsed:
+    """Read the UTF-8 file at `path` with the columns of `dialect`. What is not read lazily is written into the folder `spool`.
+
+    `proving` says that the caller does the proof in the pass in which it reads the frame.
+    """
     stats = count_text(path, dialect.delimiter, dialect.quote)
     if stats.size == 0 or not dialect.columns:
         return Parsed(_no_rows(dialect), pl.DataFrame(schema=REJECTS), 0)
-    return _fast(path, dialect, stats) or _by_stretches(path, dialect, spool)
+
+    def otherwise() -> Parsed:
+        return _by_stretches(path, dialect, spool)
+
+    found = _unproved(path, dialect, stats)
+    if found is None:
+        return otherwise()
+    if proving and not (found.proof and found.proof.layout.trailing):
+        return replace(found, otherwise=otherwise)
+    return _proved(found) or otherwise()
 
 
 def texts(path: Path, dialect: Dialect, records: Collection[int]) -> dict[int, bytes]:
@@ -119,6 +135,21 @@ def _no_rows(dialect: Dialect) -> pl.LazyFrame:
 
 def _fast(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
     """The file read by Polars, or None where the counts do not prove that it was read right."""
+    found = _unproved(path, dialect, stats)
+    return _proved(found) if found is not None else None
+
+
+def _proved(parsed: Parsed) -> Parsed | None:
+    """The file proved in a pass of its own, or None."""
+    records = proved(parsed.frame, parsed.proof) if parsed.proof else parsed.records
+    if records is None:
+        return None
+    frame = parsed.frame.select(*parsed.proof.columns, ROW, RESCUED) if parsed.proof else parsed.frame
+    return replace(parsed, frame=frame, records=records, proof=None)
+
+
+def _unproved(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
+    """The file as Polars' parser would read it, with what must prove it; None where that is known to be of no use."""
     layout = layout_of(dialect)
     if not stats.plain or layout.cut.escape or layout.cut.spaced or layout.cut.wrapped or layout.comment or dialect.tables:
         return None
@@ -135,11 +166,9 @@ def _fast(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
     rest = TextStats(
         stats.separators - region.prefix.count(dialect.delimiter.encode()), stats.feeds - above, stats.ended, region.size - region.start, plain=True
     )
-    records = proved(frame, layout, dialect.columns, rest)
-    if records is None:
-        return None
-    data = frame.select(*dialect.columns, ROW, pl.lit(None, dtype=pl.String).alias(RESCUED))
-    return Parsed(data, pl.DataFrame(schema=REJECTS), records, structure=_structure(region, region.before))
+    proof = Proof(layout, dialect.columns, rest)
+    data = frame.select(*proof.names, ROW, pl.lit(None, dtype=pl.String).alias(RESCUED))
+    return Parsed(data, pl.DataFrame(schema=REJECTS), -1, structure=_structure(region, region.before), proof=proof)
 
 
 def _structure(region: Region, pieces: list[Piece]) -> pl.DataFrame:

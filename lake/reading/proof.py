@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lake.contract import ROW
@@ -35,28 +38,40 @@ class _Counter:
     """Counts over bytes that come in blocks."""
 
     def __init__(self, delimiter: str, quote: str | None) -> None:
-        self._delimiter, self._quote = delimiter.encode(), quote.encode() if quote else None
+        self._quote = ord(quote) if quote and quote.isascii() else None
+        self._delimiter = delimiter.encode()
+        self._edges = np.zeros(256, dtype=bool)
+        self._edges[[*b"\r\n", *self._delimiter, *([self._quote] if self._quote is not None else [])]] = True
         self._separators = self._feeds = self._quotes = self._size = 0
         self._last, self._plain = b"\n", True
-        mark = re.escape(self._quote or b"\0")
-        edge = re.escape(self._delimiter) + rb"\r\n" + mark
-        self._stray = re.compile(mark + rb"(?<=[^" + edge + rb"]" + mark + rb")[^" + edge + rb"]")  # led by the quote itself, which is quick to find
 
     def add(self, block: bytes, *, first: bool) -> None:
-        self._separators += block.count(self._delimiter)
-        self._feeds += block.count(b"\n")
-        quotes = block.count(self._quote) if self._quote else 0
-        self._quotes += quotes
+        seen = np.frombuffer(block, np.uint8)
+        self._separators += _count(seen, self._delimiter[0]) if len(self._delimiter) == 1 else block.count(self._delimiter)
+        self._feeds += _count(seen, ord("\n"))
         joined = self._last + block  # the bytes before, so that nothing hides at a seam
+        if self._quote is not None:
+            found = np.flatnonzero(seen == self._quote)
+            self._quotes += len(found)
+            self._plain &= not (self._quotes and self._has_strays(np.frombuffer(joined, np.uint8)))
         if b"\r" in joined:
             self._plain &= joined.count(b"\r") - joined.endswith(b"\r") == joined.count(b"\r\n")
-        self._plain &= joined.count(_BOM) == (block.startswith(_BOM) if first else 0) and not (self._quotes and self._stray.search(joined))
+        self._plain &= joined.count(_BOM) == (block.startswith(_BOM) if first else 0)
         self._size += len(block)
         self._last = joined[-3:]
+
+    def _has_strays(self, seen: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
+        """Whether a quote stands between two bytes that are neither a quote nor an edge of a field."""
+        inner = np.flatnonzero(seen[1:-1] == self._quote)
+        return bool((~(self._edges[seen[inner]] | self._edges[seen[inner + 2]])).any())
 
     def stats(self) -> TextStats:
         plain = self._plain and self._quotes % 2 == 0 and not self._last.endswith(b"\r")
         return TextStats(self._separators, self._feeds, self._last.endswith(b"\n"), self._size, plain)
+
+
+def _count(seen: np.ndarray[Any, np.dtype[np.uint8]], byte: int) -> int:
+    return int(np.count_nonzero(seen == byte))
 
 
 def count_text(path: Path, delimiter: str, quote: str | None = '"') -> TextStats:
@@ -78,31 +93,64 @@ def scan(source: Path | bytes, layout: Layout, columns: list[str], above: int = 
     ).with_columns(pl.col(ROW).cast(pl.Int64))  # fmt: skip
 
 
-def proved(frame: pl.LazyFrame, layout: Layout, columns: list[str], stats: TextStats) -> int | None:
-    """The number of records if the counts prove that `frame` holds each of them with just its fields, and none is the header again; else None."""
-    names = [*columns, _SURPLUS] if layout.trailing else columns
-    cells = [pl.col(name) for name in names]
-    again = layout.header if layout.width > 1 else []
-    repeated = pl.all_horizontal([pl.col(name) == title for name, title in zip(columns[:4], again[:4], strict=False)]) if again else pl.lit(value=False)
-    try:
-        inside, feeds, returns, records, headers, surplus = (
-            frame.select(
-                pl.sum_horizontal(cell.str.count_matches(layout.cut.delimiter, literal=True).sum() for cell in cells).cast(pl.Int64).alias("inside"),
-                pl.sum_horizontal(cell.str.count_matches("\n", literal=True).sum() for cell in cells).cast(pl.Int64).alias("feeds"),
-                pl.sum_horizontal(cell.str.count_matches("\r", literal=True).sum() for cell in cells).cast(pl.Int64).alias("returns"),
-                pl.len().cast(pl.Int64).alias("records"),
-                repeated.sum().cast(pl.Int64).alias("headers"),
-                (pl.col(_SURPLUS).str.len_bytes().sum().cast(pl.Int64) if layout.trailing else pl.lit(0)).alias("surplus"),
-            )
-            .collect(engine="streaming")
-            .row(0)
+@dataclass(frozen=True)
+class Proof:
+    """What must hold of a frame if it has each record of a text with just its fields, and none is the header again: counts made without the parser.
+
+    `counts` are made of the frame, in the pass that reads it anyway; `records` judges them. `names` are the text's columns, of which the header's titles may
+    repeat below; `stats` counts the bytes of the records.
+    """
+
+    layout: Layout
+    columns: list[str]
+    stats: TextStats
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are counted."""
+        return [*self.columns, _SURPLUS] if self.layout.trailing else self.columns
+
+    @property
+    def counts(self) -> list[pl.Expr]:
+        """Aggregations of the frame."""
+        special = f"[\r\n{re.escape(self.layout.cut.delimiter)}]"
+        again = self.layout.header if self.layout.width > 1 else []
+        repeated = (
+            pl.all_horizontal([pl.col(name) == title for name, title in zip(self.columns[:4], again[:4], strict=False)]) if again else pl.lit(value=False)
         )
+        return [
+            pl.concat_list(pl.col(name).str.contains(special).any().fill_null(value=False) for name in self.names).alias("#special"),
+            pl.len().cast(pl.Int64).alias("#records"),
+            repeated.sum().cast(pl.Int64).alias("#headers"),
+            (pl.col(_SURPLUS).str.len_bytes().sum().cast(pl.Int64) if self.layout.trailing else pl.lit(0)).alias("#surplus"),
+        ]
+
+    def records(self, counted: Mapping[str, Any], frame: pl.LazyFrame) -> int | None:
+        """The number of records if the counts prove the frame right, else None. Reads again those columns of `frame` whose values hold separators or line ends."""
+        inside, feeds, returns = self._within(frame, [name for name, found in zip(self.names, counted["#special"], strict=True) if found])
+        records, lines = counted["#records"], self.stats.feeds + (0 if self.stats.ended else 1)
+        if self.stats.separators - inside != records * (len(self.names) - 1) or lines - feeds != records:
+            return None
+        return None if returns or counted["#headers"] or counted["#surplus"] else int(records)
+
+    def _within(self, frame: pl.LazyFrame, names: list[str]) -> tuple[int, ...]:
+        """How many separators, line feeds and carriage returns are in the values of these columns."""
+        if not names:
+            return 0, 0, 0
+        signs = (self.layout.cut.delimiter, "\n", "\r")
+        totals = [
+            pl.sum_horizontal(pl.col(name).str.count_matches(sign, literal=True).sum() for name in names).cast(pl.Int64).alias(f"{i}")
+            for i, sign in enumerate(signs)
+        ]
+        return frame.select(totals).collect(engine="streaming").row(0)
+
+
+def proved(frame: pl.LazyFrame, proof: Proof) -> int | None:
+    """The number of records if the counts prove that `frame` holds each of them; else None."""
+    try:
+        return proof.records(frame.select(proof.counts).collect(engine="streaming").row(0, named=True), frame)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    lines = stats.feeds + (0 if stats.ended else 1)
-    if stats.separators - inside != records * (len(names) - 1) or lines - feeds != records or returns or headers or surplus:
-        return None
-    return int(records)
 
 
 def prove(data: bytes, layout: Layout, columns: list[str]) -> pl.DataFrame | None:
@@ -121,4 +169,4 @@ def prove(data: bytes, layout: Layout, columns: list[str]) -> pl.DataFrame | Non
         frame = scan(data, layout, columns).collect()
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    return None if proved(frame.lazy(), layout, columns, stats) is None else frame
+    return None if proved(frame.lazy(), Proof(layout, columns, stats)) is None else frame

@@ -106,11 +106,13 @@ def _examine_workbook(path: Path, compression: Compression | None, dialect: Dial
         return dialect.model_copy(update={"format": "binary", "problem": rejected.message})
 
 
-def read_member(path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, *, ours: bool = False, strict: bool = False) -> Parsed:
+def read_member(
+    path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, *, ours: bool = False, strict: bool = False, proving: bool = False
+) -> Parsed:
     """Every record of one file inside the raw file at `path`, working in the folder `spool`. Raises FileRejected.
 
     `ours` says that lake packed the file itself, so that no bound is set on what comes out of it; `strict` that a delimited record with
-    too few or too many fields is rejected.
+    too few or too many fields is rejected; `proving` that the caller proves a delimited file in the pass in which it reads the rows.
     """
     if dialect.problem:
         raise FileRejected(dialect.problem, "The bytes are kept in raw; correct the file or its source, and land it again")
@@ -121,7 +123,7 @@ def read_member(path: Path, compression: Compression | None, dialect: Dialect, n
     plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
     try:
         if dialect.format == "csv":
-            parsed = read_delimited(plain, dialect, spool / "rows")
+            parsed = read_delimited(plain, dialect, spool / "rows", proving=proving and not strict)
             parsed = only_whole(parsed, plain, dialect) if strict else parsed
             if dialect.encoding != "utf-8":
                 start = next(unpack(path, compression, dialect.member, name, most), b"")[:4]

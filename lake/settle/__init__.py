@@ -38,7 +38,7 @@ def settle(run: Run, plan: Plan, staged: Staged, folder: Path) -> Settled:
     if plan.mode == "full" or there is None:
         if write == "scd2":
             winners = lived(table, staged.schema, winners, None, folder)
-        return dataclasses.replace(replace(table, staged.schema, winners, there, earlier, folder), repeated=repeated)
+        return dataclasses.replace(replace(table, staged, winners, there, earlier, folder), repeated=repeated)
     if write == "scd2":
         winners = lived(table, staged.schema, winners, there, folder)
     winners = known_deletes(run, plan, staged.schema, winners, folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,13 @@ def comes_late(order: list[str], other: str) -> pl.Expr:
     return late
 
 
+def _are_unique(rows: pl.LazyFrame, key: list[str]) -> bool:
+    """Whether no key repeats, by 64-bit hashes alone: as many hashes as rows are as many keys. Fewer may be a chance, and say nothing."""
+    hashed = functools.reduce(operator.xor, (pl.col(name).hash(number) for number, name in enumerate(key)))
+    hashes, count = rows.select(hashed.n_unique().alias("hashes"), pl.len()).collect(engine="streaming").row(0)
+    return bool(hashes == count)
+
+
 def latest(table: Table, staged: Staged, folder: Path) -> Winners:
     """The last row of each key by the table's order. Keys are looked through narrow; whole rows only where a key repeats.
 
@@ -62,6 +71,8 @@ def latest(table: Table, staged: Staged, folder: Path) -> Winners:
         ends = pl.Schema({name: staged.schema[name] for name in (*table.key, *ordering(table, staged.schema))})
         dead = scan_parts(staged.dead, ends).with_columns(pl.lit(True).alias(_DEAD))
         rows = pl.concat([rows.with_columns(pl.lit(False).alias(_DEAD)), dead], how="diagonal")
+    if staged.dead is None and _are_unique(rows, table.key):
+        return Winners(staged.good)
     repeated = rows.select(table.key).group_by(table.key).len().filter(pl.col("len") > 1).collect(engine="streaming")
     if repeated.height == 0 and staged.dead is None:
         return Winners(staged.good)

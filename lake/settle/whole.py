@@ -28,9 +28,10 @@ def append(staged: Staged, there: Snapshot | None, earlier: Content | None, *, w
     return Settled(staged.good, inserted=staged.passed, content=earlier + staged.content if earlier is not None else None)
 
 
-def replace(table: Table, schema: pl.Schema, winners: Winners, there: Snapshot | None, earlier: Content | None, folder: Path) -> Settled:
+def replace(table: Table, staged: Staged, winners: Winners, there: Snapshot | None, earlier: Content | None, folder: Path) -> Settled:
     """The whole table anew; what is there is compared by key so that the ledger and the change feed say what really changed."""
-    content = sums(scan_parts(winners.rows, schema), schema)
+    schema = staged.schema
+    content = staged.content if winners.rows == staged.good else sums(scan_parts(winners.rows, schema), schema)
     lost: dict[str, Any] = {"superseded": winners.superseded, "duplicate": winners.duplicate, "tombstones": winners.ends, "ended": winners.ended}
     if there is None:
         return Settled(winners.rows, inserted=content.rows, **lost, content=content)

@@ -11,7 +11,7 @@ import polars as pl
 
 from lake.contract import FILE, LANDED, ROW
 from lake.errors import LakeError
-from lake.ingest import fetched
+from lake.intake import fetched
 from lake.reading.dialect import Dialect
 from lake.reading.records import texts_of
 from lake.receipts import receipt_of
