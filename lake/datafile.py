@@ -17,7 +17,7 @@ from lake.delta import DataFile
 from lake.meter import carried
 from lake.store import Store
 
-_ROWS_PER_FILE = 5_000_000
+_ROWS_PER_FILE = 2_000_000  # of a table of 16 columns about 64 MB
 _ROW_GROUP = 131_072
 _MEASURED_COLUMNS = 32
 _LONGEST_STATISTIC = 64  # characters
@@ -52,18 +52,19 @@ def scan_parts(folder: Path, schema: pl.Schema) -> pl.LazyFrame:
 def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "") -> list[DataFile]:
     """Put every non-empty part under a fresh name into the table's folder, one while another is measured. Nobody sees them before a commit names them."""
 
-    def put(part: Path) -> DataFile | None:
+    def put(numbered: tuple[int, Path]) -> DataFile | None:
+        number, part = numbered
         rows, stats = measure(part)
         if rows == 0:
             return None
-        file = DataFile(f"{prefix}part-{uuid.uuid4()}.zstd.parquet", part.stat().st_size, rows, stats)
+        file = DataFile(f"{prefix}part-{number:05d}-{uuid.uuid4()}.zstd.parquet", part.stat().st_size, rows, stats)
         store.upload(f"{table_path}/{file.path}", part)
         if store.held is not None:
             store.held.hold(f"{table_path}/{file.path}", part)
         return file
 
     with ThreadPoolExecutor(_UPLOADS) as pool:
-        return [file for file in pool.map(carried(put), parts_in(folder)) if file is not None]
+        return [file for file in pool.map(carried(put), enumerate(parts_in(folder))) if file is not None]
 
 
 def measure(part: Path) -> tuple[int, str]:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +18,12 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from lake.dtypes import delta_field, polars_type
 from lake.errors import NotFound, StoreError
 from lake.log import Action, TableLog
+from lake.meter import carried
 from lake.store import Store
 
 _CHECKPOINT_EVERY = 20
+_MOST_BROUGHT = 200  # files
+_AT_ONCE = 4  # files
 _COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types whose bounds the log spells without rounding (texts rounded outwards)
 
 
@@ -83,17 +87,47 @@ class Snapshot:
 
 
 def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...], *, place: str | None = None) -> pl.LazyFrame:
-    """The rows of some data files of the table at `path`, lazily, in the shape of `schema`; `place` adds a column with each row's file URI."""
+    """The rows of some data files of the table at `path`, lazily, in the shape of `schema`; `place` adds a column with each row's file URI.
+
+    Files of which the run has copies are read from local disk, if it has one of each.
+    """
     if not files:
         return pl.LazyFrame(schema=schema if place is None else {**schema, place: pl.String()})
     paths = [f"{path}/{file.path}" for file in files]
-    copies = [store.held.get(each) for each in paths] if store.held is not None and place is None else [None]
+    copies = [store.held.get(each) if store.held is not None else None for each in paths]
     if all(copies):
-        return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False)  # type: ignore[arg-type]  # none is None
+        if place is None:
+            return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False)  # type: ignore[arg-type]  # none is None
+        placed = [
+            pl.scan_parquet(copy, schema=schema, missing_columns="insert", glob=False).with_columns(pl.lit(store.uri(each)).alias(place))  # type: ignore[arg-type]
+            for each, copy in zip(paths, copies, strict=True)
+        ]
+        return pl.concat(placed)
     return pl.scan_parquet(
         [store.uri(each) for each in paths], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
         storage_options=store.options, credential_provider=None,
     )  # fmt: skip
+
+
+def bring(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
+    """Copy data files of the table at `path` to local disk, a few at once, for a run that will read them whole and more than once. What has no room stays."""
+    wanted = [file for file in files if store.held is not None and store.held.get(f"{path}/{file.path}") is None]
+    if store.held is None or not wanted or len(wanted) > _MOST_BROUGHT or not store.held.has_room(sum(file.size for file in wanted)):
+        return
+    held = store.held
+
+    def fetch(file: DataFile) -> None:
+        held.fill(f"{path}/{file.path}", store.stream(f"{path}/{file.path}"))
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(carried(fetch), wanted))
+
+
+def forget(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
+    """Drop the run's copies of data files of the table at `path` that are no longer part of it."""
+    if store.held is not None:
+        for file in files:
+            store.held.drop(f"{path}/{file.path}")
 
 
 def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
@@ -106,7 +140,7 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
         raise StoreError(f"cannot open {store.uri(path)} version {version}: {' '.join(str(error).split())[:200]}") from None
     fields = json.loads(table.schema().to_json())["fields"]
     schema = pl.Schema({field["name"]: polars_type(field["type"]) for field in fields})
-    actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    actions = pl.DataFrame(table.get_add_actions(flatten=True)).sort("modification_time", "path")  # as they were written
     files = tuple(
         DataFile(row["path"], row["size_bytes"], row["num_records"] or 0, json.dumps({"numRecords": row["num_records"]}))
         for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True)

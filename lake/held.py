@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 _MOST = 4 << 30  # bytes
@@ -38,10 +39,34 @@ class Held:
             self._files[path] = kept
         return True
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more have room."""
+        with self._mutex:
+            return size <= self._room
+
+    def fill(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Keep what the object at `path` holds."""
+        with self._mutex:
+            self._number += 1
+            kept = self._folder / f"{self._number}"
+        with kept.open("wb") as handle:
+            handle.writelines(chunks)
+        with self._mutex:
+            self._room -= kept.stat().st_size
+            self._files[path] = kept
+
     def get(self, path: str) -> Path | None:
         """The copy of the object at `path`, which stays here."""
         with self._mutex:
             return self._files.get(path)
+
+    def drop(self, path: str) -> None:
+        """Make room: nobody will ask for the object at `path` again."""
+        with self._mutex:
+            kept = self._files.pop(path, None)
+            if kept is not None:
+                self._room += kept.stat().st_size
+                kept.unlink()
 
     def take(self, path: str, into: Path) -> bool:
         """Move the copy of the object at `path` to the local path `into`, if it is held. Says whether it was."""

@@ -10,7 +10,7 @@ import polars as pl
 
 from lake.content import Content, hash_sums, read_sums, row_hash
 from lake.datafile import scan_parts, write_parts
-from lake.delta import DataFile, Snapshot, scan_files
+from lake.delta import DataFile, Snapshot, bring, forget, scan_files
 from lake.settle.latest import ROWS_AT_ONCE, Winners, comes_late, slices
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
 from lake.settle.settled import Settled
@@ -22,9 +22,13 @@ _NEW, _OLD, _CLASS, _KIND = "#new", "#old", "#class", "_change_type"
 
 @dataclass(frozen=True)
 class _Found:
-    """The batch beside what is there: `classed` rows with hashes, place and class; `gone` keys with hash and place."""
+    """The batch beside what is there: `classed` rows with hashes, place and class; `met` and `gone` are whole rows that are there, with hash and place.
+
+    `met` have the key of a row of the batch, `gone` are to leave.
+    """
 
     classed: pl.LazyFrame
+    met: pl.LazyFrame
     gone: pl.LazyFrame
     counts: dict[str, int]
     deleted: int
@@ -34,10 +38,11 @@ class _Found:
 def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earlier: Content | None, folder: Path) -> Settled:
     """Bring the batch in: rows with a new key are inserted, with a known key compared; keys that ended or left the scope go.
 
-    Files that hold no such key are neither read beyond their keys nor written again.
+    Files that hold no such key are neither read beyond their keys nor written again; the others are read twice, from local disk where they fit.
     """
     schema, columns = staged.schema, list(staged.schema)
     touched = _touched(table, staged, winners, there)
+    bring(there.store, there.path, touched)
     found = _compare(table, staged, winners, there, touched, folder)
     changed, fresh = found.classed.filter(pl.col(_CLASS) == "updated"), found.classed.filter(pl.col(_CLASS) == "inserted").select(columns)
     rewritten = files_at(there, touched, places(pl.concat([changed.select(PLACE), found.gone.select(PLACE)])))
@@ -47,20 +52,18 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
         write_parts(_in_order(table, fresh), out / "new")
     for number, files in enumerate(_few(rewritten)):
         here = pl.col(PLACE).is_in([place_of(there, file) for file in files])
-        was = scan_files(there.store, there.path, there.schema, files).select(
-            pl.col(n) if n in there.schema else pl.lit(None, schema[n]).alias(n) for n in columns
-        )
         leaves = pl.concat([changed.filter(here).select(table.key), found.gone.filter(here).select(table.key)])
-        stays = was.join(leaves, on=table.key, how="anti")
+        stays = _shaped(scan_files(there.store, there.path, there.schema, files), there, schema).join(leaves, on=table.key, how="anti")
         write_parts(_in_order(table, pl.concat([stays, changed.filter(here).select(columns)])), out / f"{number}")
+    if rewritten:
         told = [
-            (was.join(changed.filter(here).select(table.key), on=table.key, how="semi"), "update_preimage"),
-            (changed.filter(here).select(columns), "update_postimage"),
-            (was.join(found.gone.filter(here).select(table.key), on=table.key, how="semi"), "delete"),
+            (_shaped(found.met.join(changed.select(table.key), on=table.key, how="semi"), there, schema), "update_preimage"),
+            (changed.select(columns), "update_postimage"),
+            (_shaped(found.gone, there, schema), "delete"),
+            (fresh, "insert"),
         ]
-        write_parts(pl.concat(frame.with_columns(pl.lit(kind).alias(_KIND)) for frame, kind in told), folder / "_change_data" / f"{number}")
-    if rewritten and inserted:
-        write_parts(fresh.with_columns(pl.lit("insert").alias(_KIND)), folder / "_change_data" / "new")
+        write_parts(pl.concat(frame.with_columns(pl.lit(kind).alias(_KIND)) for frame, kind in told), folder / "_change_data")
+    forget(there.store, there.path, rewritten)
     adjusted = _adjusted(table, schema, winners, found.classed)
     return Settled(
         out if inserted or rewritten else None, rewritten, folder / "_change_data" if rewritten else None,
@@ -69,6 +72,11 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
         earlier + _sum(found.classed, _NEW, "inserted", "updated") - _sum(found.classed, _OLD, "updated") - _sum(found.gone, _OLD) if earlier is not None else None,
         winners.ended,
     )  # fmt: skip
+
+
+def _shaped(rows: pl.LazyFrame, there: Snapshot, schema: pl.Schema) -> pl.LazyFrame:
+    """Rows that are there in the columns of `schema`; those that are new are null."""
+    return rows.select(pl.col(name) if name in there.schema else pl.lit(None, dtype).alias(name) for name, dtype in schema.items())
 
 
 def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) -> tuple[DataFile, ...]:
@@ -96,30 +104,39 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
 
 
 def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, touched: tuple[DataFile, ...], folder: Path) -> _Found:
-    """Class each row of the batch by the row with its key that is there, slice by slice; and find the keys that go."""
+    """Class each row of the batch by the row with its key that is there, slice by slice; and find the rows that go.
+
+    Rows that are there are hashed only where their key is one of the batch; memory follows the batch, not the table.
+    """
     schema, key = staged.schema, table.key
     order = [name for name in ordering(table, schema) if name in there.schema]
     at = [pl.col(name).alias(f"{_OLD} {name}") for name in order]
-    old = scan_placed(there, touched).select(*key, row_hash(there.schema).alias(_OLD), PLACE, *at)
+    rows, hashed = scan_placed(there, touched), row_hash(there.schema).alias(_OLD)
     batch = scan_parts(winners.rows, schema).with_columns(row_hash(schema).alias(_NEW))
-    kept = [*schema, _NEW, _OLD, PLACE, _CLASS]
-    size = sum(file.rows for file in touched) + batch.select(pl.len()).collect().item()
+    kept, whole = [*schema, _NEW, _OLD, PLACE, _CLASS], pl.Schema({**there.schema, PLACE: pl.String(), _OLD: pl.UInt64()})
     ends = pl.Schema({name: schema[name] for name in (*key, *order)})
     late_ends = 0
-    for number, piece in enumerate(slices(key, size)):
-        classed = batch.filter(piece).join(old.filter(piece), on=key, how="left").with_columns(_class(order).alias(_CLASS)).select(kept)
-        write_parts(classed, folder / "classed" / f"{number}")
+    for number, piece in enumerate(slices(key, 2 * batch.select(pl.len()).collect().item())):
+        part = batch.filter(piece)
+        write_parts(rows.filter(piece).join(part.select(key), on=key, how="semi").with_columns(hashed), folder / "met" / f"{number}")
+        met = scan_parts(folder / "met" / f"{number}", whole).select(*key, _OLD, PLACE, *at)
+        write_parts(part.join(met, on=key, how="left").with_columns(_class(order).alias(_CLASS)).select(kept), folder / "classed" / f"{number}")
+        gone = folder / "gone" / f"{number}"
         if winners.ended is not None:
-            met = scan_parts(winners.ended, ends).filter(piece).join(old.filter(piece), on=key, how="inner").with_columns(comes_late(order, _OLD).alias(_CLASS))
-            write_parts(met.filter(~pl.col(_CLASS)).select(*key, _OLD, PLACE), folder / "gone" / f"ended-{number}")
-            late_ends += int(met.select(pl.col(_CLASS).sum()).collect(engine="streaming").item() or 0)
+            ended = scan_parts(winners.ended, ends).filter(piece)
+            write_parts(rows.filter(piece).join(ended.select(key), on=key, how="semi").with_columns(hashed), folder / "ending" / f"{number}")
+            known = scan_parts(folder / "ending" / f"{number}", whole)
+            late = ended.join(known.select(*key, *at), on=key, how="inner").filter(comes_late(order, _OLD)).select(key).collect(engine="streaming")
+            write_parts(known.join(late.lazy(), on=key, how="anti"), gone / "ended")
+            late_ends += late.height
         if staged.scope is not None:
-            inside = _inside(staged.scope, there, touched).filter(piece).join(batch.filter(piece).select(key), on=key, how="anti")
-            write_parts(inside.select(*key, row_hash(there.schema).alias(_OLD), PLACE), folder / "gone" / f"scope-{number}")
-    judged = scan_parts(folder / "classed", pl.Schema({**schema, _NEW: pl.UInt64(), _OLD: pl.UInt64(), PLACE: pl.String(), _CLASS: pl.String()}))
-    gone = scan_parts(folder / "gone", pl.Schema({**{name: there.schema[name] for name in key}, _OLD: pl.UInt64(), PLACE: pl.String()})).unique(key)
-    counts = dict(judged.group_by(_CLASS).len().collect(engine="streaming").iter_rows())
-    return _Found(judged, gone, counts, gone.select(pl.len()).collect(engine="streaming").item(), late_ends)
+            inside = _inside(staged.scope, there, touched).filter(piece).join(part.select(key), on=key, how="anti")
+            inside = inside.join(scan_parts(gone / "ended", whole).select(key), on=key, how="anti") if winners.ended is not None else inside
+            write_parts(inside.with_columns(hashed).select(list(whole)), gone / "scope")
+    classed = scan_parts(folder / "classed", pl.Schema({**schema, _NEW: pl.UInt64(), _OLD: pl.UInt64(), PLACE: pl.String(), _CLASS: pl.String()}))
+    left = scan_parts(folder / "gone", whole)
+    counts = dict(classed.group_by(_CLASS).len().collect(engine="streaming").iter_rows())
+    return _Found(classed, scan_parts(folder / "met", whole), left, counts, left.select(pl.len()).collect(engine="streaming").item(), late_ends)
 
 
 def _inside(scope: Scope, there: Snapshot, touched: tuple[DataFile, ...]) -> pl.LazyFrame:
