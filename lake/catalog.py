@@ -13,7 +13,8 @@ import polars as pl
 from lake.contract import FILE, ROW
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import NotFound, UnknownName
-from lake.log import TableLog
+from lake.log import TableLog, schema_of_record
+from lake.profile import Profile, profile
 from lake.quarantine import REJECTED
 from lake.record import Record
 from lake.schemas import compare, last_schema
@@ -168,6 +169,14 @@ class Catalog:
             row = {"rule": rule, "severity": severity, "asked": words or asked.get(rule, ""), "rows": None if rule in told else count}
             rows.append(row | {"holds": told[rule].holds if rule in told else count == 0, "found": told[rule].value if rule in told else f"{count:,} rows"})
         return rows
+
+    def profile(self, name: str, version: int) -> tuple[Profile, dict[str, Any] | None, bool]:
+        """The profile of the table at `version`, its schema document then, and whether its values may be shown."""
+        _, record = self.last(name, version=version)
+        found = schema_of_record(self.store, self.log(name), record)
+        now = schema_of_record(self.store, self.log(name), self.last(name)[1])
+        values = all(bool(each is not None and each[2].get("sample")) for each in (found, now))
+        return profile(self.snapshot(name, version), values=values), found[2] if found else None, values
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The table's rows at `version`, or the newest."""

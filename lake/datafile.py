@@ -15,6 +15,7 @@ import polars as pl
 
 from lake.delta import DataFile
 from lake.meter import carried
+from lake.sketches import FileSketch, sketch_columns
 from lake.store import Store
 
 _ROWS_PER_FILE = 2_000_000  # of a table of 16 columns about 64 MB
@@ -23,6 +24,9 @@ _MEASURED_COLUMNS = 32
 _LONGEST_STATISTIC = 64  # characters
 _LAST_CHARACTER = "\U0010ffff"  # after a cut maximum: no text with that beginning sorts behind it
 _UPLOADS = 3
+SKETCHES = "system/profiles"
+WORTH_SKETCHING = 50_000
+"""Rows from which on a data file's sketches are kept; a smaller one is as quickly read."""
 _DAY = 86_400_000_000  # microseconds
 
 
@@ -49,16 +53,22 @@ def scan_parts(folder: Path, schema: pl.Schema) -> pl.LazyFrame:
     return pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=schema)
 
 
-def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "") -> list[DataFile]:
-    """Put every non-empty part under a fresh name into the table's folder, one while another is measured. Nobody sees them before a commit names them."""
+def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "", sketched: bool | None = None) -> list[DataFile]:
+    """Put every non-empty part under a fresh name into the table's folder, one while another is measured. Nobody sees them before a commit names them.
+
+    With `sketched`, each of some size gets its sketches beside the table; whether these may show values is what it says.
+    """
 
     def put(numbered: tuple[int, Path]) -> DataFile | None:
         number, part = numbered
-        rows, stats = measure(part)
+        sketch = sketch_columns(part, values=sketched) if sketched is not None and _rows_of(part) >= WORTH_SKETCHING else None
+        rows, stats = measure(part) if sketch is None else _statistics(sketch)
         if rows == 0:
             return None
         file = DataFile(f"{prefix}part-{number:05d}-{uuid.uuid4()}.zstd.parquet", part.stat().st_size, rows, stats)
         store.upload(f"{table_path}/{file.path}", part)
+        if sketch is not None:
+            store.put(sketch_path(table_path, file.path), sketch.packed())
         if store.held is not None:
             store.held.hold(f"{table_path}/{file.path}", part)
         return file
@@ -67,11 +77,19 @@ def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "
         return [file for file in pool.map(carried(put), enumerate(parts_in(folder))) if file is not None]
 
 
+def sketch_path(table_path: str, name: str) -> str:
+    """Where the sketches of the data file `name` are kept. It is derived from the file, and can be made again from it."""
+    return f"{SKETCHES}/{table_path}/{name}.sketch"
+
+
+def _rows_of(part: Path) -> int:
+    return int(pl.scan_parquet(part, glob=False).select(pl.len()).collect().item())
+
+
 def measure(part: Path) -> tuple[int, str]:
     """Rows of a part, and its statistics as the Delta log keeps them: rows, nulls, and bounds that readers may skip by."""
     frame = pl.scan_parquet(part, glob=False)
-    schema = frame.collect_schema()
-    measured = {name: dtype for name, dtype in list(schema.items())[:_MEASURED_COLUMNS] if not dtype.is_nested() and dtype != pl.Binary}
+    measured = _measured(frame.collect_schema())
     row = (
         frame.select(
             pl.len().alias("#rows"),
@@ -83,20 +101,37 @@ def measure(part: Path) -> tuple[int, str]:
         .collect(engine="streaming")
         .row(0, named=True)
     )
+    found = {name: (row[f"< {name}"], row[f"> {name}"], row[f"n {name}"], bool(row.get(f"? {name}"))) for name in measured}
+    return row["#rows"], _told(row["#rows"], measured, found)
+
+
+def _statistics(sketch: FileSketch) -> tuple[int, str]:
+    """The same from the sketches of the part, which saw every value."""
+    measured = _measured(sketch.schema)
+    found = {name: (*sketch.columns[name].bounds, sketch.columns[name].nulls, sketch.columns[name].has_nan) for name in measured}
+    rows = next(iter(sketch.columns.values())).rows
+    return rows, _told(rows, measured, found)
+
+
+def _measured(schema: pl.Schema) -> dict[str, pl.DataType]:
+    return {name: dtype for name, dtype in list(schema.items())[:_MEASURED_COLUMNS] if not dtype.is_nested() and dtype != pl.Binary}
+
+
+def _told(rows: int, measured: dict[str, pl.DataType], found: dict[str, tuple[Any, Any, int, bool]]) -> str:
+    """Bounds and nulls by column (least, greatest, nulls, whether NaN is among the values) as the Delta log spells them."""
     lows: dict[str, str] = {}
     highs: dict[str, str] = {}
     nulls: dict[str, str] = {}
     for name, dtype in measured.items():
-        count = row[f"n {name}"]
-        low, high = _bound(row[f"< {name}"], dtype, up=False), _bound(row[f"> {name}"], dtype, up=True)
-        if low is not None and high is not None and not row.get(f"? {name}"):
+        least, greatest, count, has_nan = found[name]
+        low, high = _bound(least, dtype, up=False), _bound(greatest, dtype, up=True)
+        if low is not None and high is not None and not has_nan:
             lows[name], highs[name], nulls[name] = low, high, str(count)
-        elif count == row["#rows"]:
+        elif count == rows:
             nulls[name] = str(count)  # only nulls: there are no bounds, and readers know
         else:  # a float that JSON cannot spell: delta-rs would take a missing bound for an empty file, and no bounds at all for what they are
-            return row["#rows"], _object({"numRecords": str(row["#rows"])})
-    told = {"numRecords": str(row["#rows"]), "minValues": _object(lows), "maxValues": _object(highs), "nullCount": _object(nulls)}
-    return row["#rows"], _object(told)
+            return _object({"numRecords": str(rows)})
+    return _object({"numRecords": str(rows), "minValues": _object(lows), "maxValues": _object(highs), "nullCount": _object(nulls)})
 
 
 def _physical(name: str, dtype: pl.DataType) -> pl.Expr:

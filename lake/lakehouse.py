@@ -18,6 +18,7 @@ from lake.freshness import freshness
 from lake.lineage import downstream, upstream
 from lake.log import key_of_record
 from lake.pipeline import every_pipeline, find_table
+from lake.profile import DRIFT, PROFILE, drift_rows, profile_rows
 from lake.release import Release, find_release, numbers, read_release
 from lake.replay import replay
 from lake.run import begin_run, run_that_reads
@@ -268,6 +269,18 @@ class TableHandle:
             "severity": pl.String, "holds": pl.Boolean, "value": pl.String, "limit": pl.String,
         }  # fmt: skip
         return pl.DataFrame(rows, schema=schema)
+
+    def profile(self, since: int | None = None) -> pl.DataFrame:
+        """What the values are like, one row a column: rows, nulls, distinct (within distinct_low and distinct_high in 19 of 20 cases), min, quantiles, max, and more.
+
+        Frequent values (`top`) and the ends of texts only where the table allows samples. Quantiles are within 1.3 % of their rank. With `since`, an earlier
+        version of the table, what moved: rows, null_share, distinct, mean, p50 of both, `ks` (0 alike, 1 apart), moved, what. Raises UnknownName.
+        """
+        now, document, values = self._catalog.profile(self.name, self.version)
+        if since is None:
+            return pl.DataFrame(profile_rows(self.name, self.version, now, document, values=values), schema=PROFILE)
+        before, *_ = self._catalog.profile(self.name, since)
+        return pl.DataFrame(drift_rows(self.name, (since, self.version), before, now), schema=DRIFT)
 
     def rules(self) -> pl.DataFrame:
         """One row a rule the table is held to: rule, severity, asked, rows (that broke it, of the last commit), holds, found."""

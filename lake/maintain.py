@@ -14,6 +14,7 @@ from typing import Any
 
 from lake.catalog import Catalog
 from lake.compact import compact, rearrange
+from lake.datafile import sketch_path
 from lake.delta import file_of
 from lake.errors import CommitConflict, LakeError, NotFound
 from lake.receipts import LANDINGS, LOOKED_UP_BY, every_file
@@ -141,6 +142,8 @@ def _tidied(run: Run, path: str, needs: _Needs, *, dry_run: bool) -> Row:
     doomed = [*orphans, *expired]
     if not dry_run:
         run.store.delete(blob.path for blob in doomed)
+        if path.startswith(("silver/", "gold/")):
+            run.store.delete(sketch_path(path, blob.path.removeprefix(f"{path}/")) for blob in doomed if "/_change_data/" not in blob.path)
     return _row(path, orphans=len(orphans), expired=len(expired), size=sum(blob.size for blob in doomed))
 
 

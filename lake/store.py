@@ -77,6 +77,7 @@ class Store:
         """Store `data` at `path`, replacing what was there. Atomic. Meant for small objects: one request."""
         with self._errors("put", path):
             obstore.put(self._bucket, path, data, use_multipart=False)
+            self._is_other(path)
             self._moved("bytes_written", len(data))
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
@@ -97,6 +98,7 @@ class Store:
         with self._errors("put", path):
             size = file.stat().st_size
             obstore.put(self._bucket, path, file, chunk_size=_PART, max_concurrency=4)
+            self._is_other(path)
             self._asked("put", -(-size // _PART) + 1 if size > _PART else 0)  # begun, each part, finished
             self._moved("bytes_written", size)
 
@@ -156,6 +158,11 @@ class Store:
         with self._mutex:
             self.requests[verb] += number
         count(verb, number)
+
+    def _is_other(self, path: str) -> None:
+        """A copy of what was at `path` before is no longer one."""
+        if self.held is not None:
+            self.held.drop(path)
 
     def _moved(self, direction: str, size: int) -> None:
         with self._mutex:

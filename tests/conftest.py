@@ -25,7 +25,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine's own configuration reaches a test, and a command run in this process closes no store but its own."""
     monkeypatch.setattr("lake.store._open", [])
     for name in list(os.environ):
-        if name.startswith(("LAKE_", "AWS_", "PREFECT_")):
+        if name.startswith(("LAKE_", "AWS_", "PREFECT_", "OPENLINEAGE_")):  # OpenLineage's client writes there what it was told
             monkeypatch.delenv(name)
 
 

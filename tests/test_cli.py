@@ -36,7 +36,7 @@ GOLD = "gold.nyc.daily_delays"
 CLEANED = "silver.nyc.airports"  # some of its rows are rejected
 
 LISTINGS: dict[str, tuple[str, ...]] = {
-    "ls": (), "show": (GOLD,), "history": (GOLD,), "schema show": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,),
+    "ls": (), "show": (GOLD,), "history": (GOLD,), "schema show": (GOLD,), "lineage": (GOLD,), "rejects": (CLEANED,), "profile": (GOLD,),
     "trace": (GOLD, "carrier=UA", "flight_date=2013-02-09"),
     "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",), "deployments": (),
 }  # fmt: skip
