@@ -17,7 +17,7 @@ from lake.log import TableLog, schema_of_record
 from lake.profile import Profile, profile
 from lake.quarantine import REJECTED
 from lake.record import Record
-from lake.schemas import compare, last_schema
+from lake.schemas import compare, last_schema, shown_columns
 from lake.store import Store
 from lake.table import LAYERS, path_of, quarantine_path_of
 
@@ -170,12 +170,12 @@ class Catalog:
             rows.append(row | {"holds": told[rule].holds if rule in told else count == 0, "found": told[rule].value if rule in told else f"{count:,} rows"})
         return rows
 
-    def profile(self, name: str, version: int) -> tuple[Profile, dict[str, Any] | None, bool]:
-        """The profile of the table at `version`, its schema document then, and whether its values may be shown."""
+    def profile(self, name: str, version: int) -> tuple[Profile, dict[str, Any] | None, list[str]]:
+        """The profile of the table at `version`, its schema document then, and the columns whose values may be shown, by that and by the newest."""
         _, record = self.last(name, version=version)
         found = schema_of_record(self.store, self.log(name), record)
         now = schema_of_record(self.store, self.log(name), self.last(name)[1])
-        values = all(bool(each is not None and each[2].get("sample")) for each in (found, now))
+        values = [column for column in shown_columns(found[2]) if column in shown_columns(now[2])] if found and now else []
         return profile(self.snapshot(name, version), values=values), found[2] if found else None, values
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:

@@ -13,6 +13,7 @@ from lake.log import schema_of_record
 from lake.meter import telling
 from lake.record import Ledger, Record
 from lake.run import Run
+from lake.schemas import sketched_columns
 
 _FANOUT = 8
 _LARGEST = 2_000_000  # rows; files of that size are left as they are
@@ -64,7 +65,8 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
 
 def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[DataFile, ...] = (), parts: Path | None = None, why: str) -> int:
     """Commit files in place of others, or nothing at all, as version base + 1. Everything the last record `before` said stays said."""
-    added = upload_parts(run.store, path, parts, sketched=_sketched(run, path, before)) if parts else []
+    known = schema_of_record(run.store, run.log(path), before) if parts else None
+    added = upload_parts(run.store, path, parts, sketched=sketched_columns(path, known[2]) if known else None) if parts else []
     actions = [file.added(moves=False) for file in added] + [file.removed(moves=False) for file in removed]
     with telling() as spent:
         record = before.model_copy(
@@ -78,11 +80,3 @@ def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[
         version = run.log(path).commit(base + 1, actions, record)
     checkpoint_if_due(run.store, path, version)
     return version
-
-
-def _sketched(run: Run, path: str, before: Record) -> bool | None:
-    """As `publish` decides it, from what is recorded of the table."""
-    if not path.startswith(("silver/", "gold/")):
-        return None
-    found = schema_of_record(run.store, run.log(path), before)
-    return bool(found is not None and found[2].get("sample"))

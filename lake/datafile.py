@@ -7,6 +7,7 @@ import decimal
 import json
 import math
 import uuid
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,10 @@ def scan_parts(folder: Path, schema: pl.Schema) -> pl.LazyFrame:
     return pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=schema)
 
 
-def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "", sketched: bool | None = None) -> list[DataFile]:
+def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "", sketched: Collection[str] | None = None) -> list[DataFile]:
     """Put every non-empty part under a fresh name into the table's folder, one while another is measured. Nobody sees them before a commit names them.
 
-    With `sketched`, each of some size gets its sketches beside the table; whether these may show values is what it says.
+    With `sketched`, each of some size gets its sketches beside the table; values are in these of the named columns alone.
     """
 
     def put(numbered: tuple[int, Path]) -> DataFile | None:

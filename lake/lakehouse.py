@@ -280,7 +280,7 @@ class TableHandle:
         if since is None:
             return pl.DataFrame(profile_rows(self.name, self.version, now, document, values=values), schema=PROFILE)
         before, *_ = self._catalog.profile(self.name, since)
-        return pl.DataFrame(drift_rows(self.name, (since, self.version), before, now), schema=DRIFT)
+        return pl.DataFrame(drift_rows(self.name, (since, self.version), before, now, document), schema=DRIFT)
 
     def rules(self) -> pl.DataFrame:
         """One row a rule the table is held to: rule, severity, asked, rows (that broke it, of the last commit), holds, found."""

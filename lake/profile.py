@@ -6,7 +6,7 @@ versions alike. Files that have no sketches, small ones among them, are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from lake.contract import PROVENANCE
 from lake.datafile import WORTH_SKETCHING, sketch_path
 from lake.delta import DataFile, Snapshot
 from lake.errors import NotFound
+from lake.schemas import is_personal
 from lake.sketches import ColumnSketch, FileSketch, sketch_columns
 
 Row = dict[str, Any]
@@ -28,6 +29,7 @@ _READ_AT_ONCE = 1_000_000  # rows
 _SHOWN = 5  # frequent values and patterns
 _BARS = 12
 _MOVED, _NULLS_MOVED, _DISTINCT_MOVED = 0.05, 0.02, 0.1
+_WITHHELD: Row = dict.fromkeys(("min", *QUANTILES, "max", "mean", "true_share", "histogram")) | {"top": [], "patterns": []}
 _SPARKS = "▁▂▃▄▅▆▇█"
 TEXTS = pl.List(pl.Struct({"value": pl.String, "share": pl.Float64}))
 PROFILE: dict[str, Any] = {
@@ -58,8 +60,8 @@ class Profile:
         return max((column.rows for column in self.columns.values()), default=0)
 
 
-def profile(there: Snapshot, *, values: bool) -> Profile:
-    """The profile of a table version. `values` says whether frequent values and the ends of texts may be shown.
+def profile(there: Snapshot, *, values: Collection[str] = ()) -> Profile:
+    """The profile of a table version. `values` are the columns whose frequent values and, of texts, ends may be shown.
 
     Columns that say where a row came from are left out. Fetches one small object a data file of 50,000 rows and more; reads the others, a million rows at a time.
     """
@@ -79,25 +81,27 @@ def profile(there: Snapshot, *, values: bool) -> Profile:
     return Profile(schema, columns, len(rest), counted)
 
 
-def profile_rows(table: str, version: int, made: Profile, document: dict[str, Any] | None, *, values: bool) -> list[Row]:
-    """One row a column, as PROFILE says; `document` is the schema document with units and descriptions."""
+def profile_rows(table: str, version: int, made: Profile, document: dict[str, Any] | None, *, values: Collection[str] = ()) -> list[Row]:
+    """One row a column, as PROFILE says; `document` is the schema document with units, descriptions, and which columns are personal: of those only counts are told."""
     told = {column["name"]: column for column in (document or {}).get("columns", [])}
     return [
         {"table": table, "version": version}
-        | _row(name, made.schema[name], sketch, counted=made.counted, values=values)
+        | _row(name, made.schema[name], sketch, counted=made.counted, values=name in values)
+        | (_WITHHELD if is_personal(told.get(name, {})) else {})
         | {"unit": (told.get(name, {}).get("metadata") or {}).get("unit"), "description": told.get(name, {}).get("description")}
         for name, sketch in made.columns.items()
     ]
 
 
-def drift_rows(table: str, versions: tuple[int, int], before: Profile, now: Profile) -> list[Row]:
-    """One row a column of either version, as DRIFT says.
+def drift_rows(table: str, versions: tuple[int, int], before: Profile, now: Profile, document: dict[str, Any] | None = None) -> list[Row]:
+    """One row a column of either version, as DRIFT says; `document` is the schema document, of whose personal columns no value is told.
 
     `ks` is the greatest distance between the two distributions (Kolmogorov and Smirnov), of numbers, dates and instants their values', of texts their
     lengths'; it is known to about 0.03. A column has `moved` where it is above 0.05, where the share of nulls changed by more than 0.02, or where distinct values
     changed by more than a tenth and more than their error.
     """
     rows = []
+    personal = {column["name"] for column in (document or {}).get("columns", []) if is_personal(column)}
     for name in dict.fromkeys([*now.schema, *before.schema]):
         row: Row = {"table": table, "column": name, "since": versions[0], "version": versions[1], "moved": True}
         if name not in before.schema or name not in now.schema:
@@ -105,7 +109,8 @@ def drift_rows(table: str, versions: tuple[int, int], before: Profile, now: Prof
             row |= {"type": _type(there.schema[name]), "what": "new column" if there is now else "the column is gone"}
             rows.append(row)
             continue
-        old, new = (_row(name, each.schema[name], each.columns[name], counted=each.counted, values=False) for each in (before, now))
+        hidden = _WITHHELD if name in personal else {}
+        old, new = (_row(name, each.schema[name], each.columns[name], counted=each.counted, values=False) | hidden for each in (before, now))
         distance = _distance(before.columns[name], now.columns[name])
         row |= {key: new[key] for key in ("type", "rows", "null_share", "distinct", "mean", "p50")}
         row |= {f"{key}_before": old[key] for key in ("rows", "null_share", "distinct", "mean", "p50")} | {"ks": distance}
@@ -206,8 +211,8 @@ def _told(old: Row, new: Row, distance: float | None) -> list[str]:
     if abs(old["null_share"] - new["null_share"]) > _NULLS_MOVED:
         told.append(f"nulls {old['null_share']:.1%} → {new['null_share']:.1%}")
     if distance is not None and distance > _MOVED:
-        what = "values" if new["p50"] is not None else "lengths"
-        told.append(f"{what} moved (KS {distance:.2f}{', median ' + old['p50'] + ' → ' + new['p50'] if what == 'values' else ''})")
+        what = "lengths" if new["type"] in ("String", "Binary") or new["type"].startswith("List") else "values"
+        told.append(f"{what} moved (KS {distance:.2f}{', median ' + old['p50'] + ' → ' + new['p50'] if new['p50'] is not None else ''})")
     if old["distinct"] is not None and new["distinct"] is not None:
         apart = old["distinct_high"] < new["distinct_low"] or new["distinct_high"] < old["distinct_low"]
         if apart and abs(new["distinct"] - old["distinct"]) > _DISTINCT_MOVED * max(1, old["distinct"]):

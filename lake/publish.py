@@ -16,7 +16,7 @@ from lake.log import schema_of_record
 from lake.meter import Spent, phase, telling
 from lake.record import Record
 from lake.run import Run
-from lake.schemas import SchemaVersion, column_metadata, describe, register
+from lake.schemas import SchemaVersion, column_metadata, describe, register, sketched_columns
 from lake.table import Table
 
 
@@ -50,7 +50,10 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
     log = run.log(draft.path)
     with phase("write"):
         version = _schema_version(run, draft, previous)
-        added = [*draft.restored, *(upload_parts(run.store, draft.path, draft.parts, sketched=_sketched(draft)) if draft.parts else [])]
+        added = [
+            *draft.restored,
+            *(upload_parts(run.store, draft.path, draft.parts, sketched=sketched_columns(draft.path, version.document)) if draft.parts else []),
+        ]
         changes = upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/") if draft.changed is not None else []
     actions = [file.added(moves=draft.moves) for file in added] + [file.removed(moves=draft.moves) for file in draft.removed]
     actions += [_change_action(file) for file in changes]
@@ -78,11 +81,6 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
             committed = log.commit(draft.base + 1, actions, record)
         checkpoint_if_due(run.store, draft.path, committed)
     return committed, record
-
-
-def _sketched(draft: Draft) -> bool | None:
-    """Whether the sketches of the table's files may show values; None where none are kept: of bronze, whose text says little, and of rows beside a table."""
-    return None if draft.aside or draft.table.layer == "bronze" else draft.table.sample
 
 
 def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVersion:

@@ -116,6 +116,21 @@ def fingerprint_of(doc: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(core, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def is_personal(column: dict[str, Any]) -> bool:
+    """Whether a column of a schema document is marked as personal: its values are nowhere shown."""
+    return bool((column.get("metadata") or {}).get("pii"))
+
+
+def shown_columns(document: dict[str, Any]) -> list[str]:
+    """The columns whose values may be shown to whoever may see the lake: none without `Table(sample=True)`, and never personal ones."""
+    return [column["name"] for column in document.get("columns", []) if document.get("sample") and not is_personal(column)]
+
+
+def sketched_columns(path: str, document: dict[str, Any]) -> list[str] | None:
+    """The columns of which sketches may keep values; None where no sketches are kept: of bronze, whose text says little, and of rows beside a table."""
+    return shown_columns(document) if path.startswith(("silver/", "gold/")) else None
+
+
 def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[str, Any]] | None) -> SchemaVersion:
     """The version number of `doc`: the previous one if nothing differs, else the next free one, written once with its changes."""
     mark = fingerprint_of(doc)

@@ -11,6 +11,7 @@ import base64
 import decimal
 import json
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,14 +119,14 @@ class FileSketch:
         return cls({name: ColumnSketch.read(kept) for name, kept in told["columns"].items()}, told["algorithm"])
 
 
-def sketch_columns(source: Path | pl.LazyFrame, *, values: bool) -> FileSketch:
-    """The sketches of a Parquet file, or of few enough rows, a column at a time. Frequent values are kept only if `values` may be shown.
+def sketch_columns(source: Path | pl.LazyFrame, *, values: Collection[str] = ()) -> FileSketch:
+    """The sketches of a Parquet file, or of few enough rows, a column at a time. Frequent values are kept of the columns `values` alone.
 
     Of the columns that say where a row came from only bounds and nulls are told.
     """
     frame = pl.scan_parquet(source, glob=False) if isinstance(source, Path) else source
     columns = frame.collect_schema()
-    made = {name: sketch(frame.select(name).collect(engine="streaming").to_series(), values=values, bare=name in PROVENANCE) for name in columns}
+    made = {name: sketch(frame.select(name).collect(engine="streaming").to_series(), values=name in values, bare=name in PROVENANCE) for name in columns}
     return FileSketch(made, schema=columns)
 
 

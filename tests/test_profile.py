@@ -63,12 +63,12 @@ def _lake(home: Path) -> Iterator[Run]:
 
 def _of(run: Run, name: str) -> tuple[pl.DataFrame, Profile]:
     there = run.snapshot(path_of(name), run.log(path_of(name)).version())
-    return there.scan().collect(), profile(there, values=False)
+    return there.scan().collect(), profile(there)
 
 
 def _agrees(rows: pl.DataFrame, made: Profile) -> None:
     """Every figure against one counted from the rows."""
-    for row in profile_rows("silver.shop.x", 0, made, None, values=True):
+    for row in profile_rows("silver.shop.x", 0, made, None):
         values = rows[row["column"]]
         there = values.drop_nulls()
         assert (row["rows"], row["nulls"]) == (len(values), values.null_count())
@@ -99,9 +99,9 @@ def test_the_profile_goes_through_compaction_and_a_full_recomputation(weed_home:
     """Files put together, and files written anew, are profiled as the same rows; sketches of files that went go with them."""
     with _lake(weed_home) as run:
         _grow(run, tmp_path, [[(i % 4 + 1, i, "rome", "2024-01-02")] for i in range(1, 12)], to_current)
-        before = profile_rows(current.name, 0, _of(run, current.name)[1], None, values=True)
+        before = profile_rows(current.name, 0, _of(run, current.name)[1], None)
         maintain(run)
-        after = profile_rows(current.name, 0, _of(run, current.name)[1], None, values=True)
+        after = profile_rows(current.name, 0, _of(run, current.name)[1], None)
         assert after == before
         execute(run, to_current, full=True)
         rows, made = _of(run, current.name)
@@ -138,9 +138,9 @@ def test_quantiles_are_within_the_error_that_is_told() -> None:
 def test_every_type_has_its_profile(tmp_path: Path) -> None:
     """Nulls, NaN, infinities, dates beyond the calendar, decimals of 38 digits, binaries, lists and structs; and it is the same after it was stored."""
     write_parts(ODD.lazy(), tmp_path)
-    made = sketch_columns(next(tmp_path.rglob("*.parquet")), values=True)
+    made = sketch_columns(next(tmp_path.rglob("*.parquet")), values=ODD.columns)
     there = Profile(ODD.schema, made.columns, 0)
-    rows = {row["column"]: row for row in profile_rows("t", 0, there, None, values=True)}
+    rows = {row["column"]: row for row in profile_rows("t", 0, there, None, values=ODD.columns)}
     assert {name: row["nulls"] for name, row in rows.items()} == {name: ODD[name].null_count() for name in ODD.columns}
     assert (rows["money"]["min"], rows["money"]["max"]) == ("-2.00", "99999999999999.99")
     assert (rows["day"]["min"], rows["day"]["max"]) == ("0874-11-02", "+20040-03-09")
@@ -152,7 +152,7 @@ def test_every_type_has_its_profile(tmp_path: Path) -> None:
     assert {one["value"] for one in rows["text"]["patterns"]} == {"Aa+ A.", "", "a+ 9+"}
     assert rows["nothing"]["distinct"] == 0
     again = FileSketch.unpacked(made.packed())
-    assert profile_rows("t", 0, Profile(ODD.schema, again.columns, 0), None, values=True) == list(rows.values())
+    assert profile_rows("t", 0, Profile(ODD.schema, again.columns, 0), None, values=ODD.columns) == list(rows.values())
 
 
 def test_statistics_of_a_sketched_file_are_those_of_any_other(weed_home: Path, tmp_path: Path, every_file: None) -> None:
@@ -162,19 +162,32 @@ def test_statistics_of_a_sketched_file_are_those_of_any_other(weed_home: Path, t
             folder = tmp_path / f"{number}"
             write_parts(frame.lazy(), folder)
             wanted = [stats for part in sorted(folder.rglob("*.parquet")) for rows, stats in [measure(part)] if rows]
-            assert [json.loads(file.stats) for file in upload_parts(run.store, "silver/shop/x", folder, sketched=False)] == [json.loads(one) for one in wanted]
+            assert [json.loads(file.stats) for file in upload_parts(run.store, "silver/shop/x", folder, sketched=())] == [json.loads(one) for one in wanted]
 
 
 def test_values_are_kept_only_where_they_may_be_shown(tmp_path: Path) -> None:
     """A table that allows no sample has no text of its rows in its sketches, and none in its profile."""
     write_parts(pl.LazyFrame({"name": ["Ada Lovelace"] * 9 + ["Zuse"]}), tmp_path)
-    made = sketch_columns(next(tmp_path.rglob("*.parquet")), values=False)
+    made = sketch_columns(next(tmp_path.rglob("*.parquet")))
     kept = json.dumps({name: column.kept() for name, column in made.columns.items()})
     assert "Ada" not in kept
     assert "Zuse" not in kept
-    (row,) = profile_rows("t", 0, Profile(pl.Schema({"name": pl.String}), made.columns, 0), None, values=False)
+    (row,) = profile_rows("t", 0, Profile(pl.Schema({"name": pl.String}), made.columns, 0), None)
     assert (row["min"], row["max"], row["top"]) == (None, None, [])
     assert row["patterns"][0] == {"value": "Aa+ Aa+", "share": 0.9}
+
+
+def test_of_a_personal_column_only_counts_are_told() -> None:
+    """Its ends, quantiles, frequent values and shapes are withheld, whatever the table allows; so is what moved of them."""
+    frame = pl.DataFrame({"born": pl.date_range(dt.date(1970, 1, 1), dt.date(1990, 1, 1), eager=True)}).with_columns(pl.lit("Ada").alias("name"))
+    document = {"sample": True, "columns": [{"name": name, "metadata": {"pii": "direct"}} for name in frame.columns]}
+    made = Profile(frame.schema, {name: sketch(frame[name], values=True) for name in frame.columns}, 0)
+    for row in profile_rows("t", 0, made, document, values=frame.columns):
+        assert row["distinct"] > 0
+        told = json.dumps(row, default=str)
+        assert not any(text in told for text in ("197", "198", "Ada", "Aa"))
+    later = Profile(frame.schema, {name: sketch(frame[name].tail(100), values=True) for name in frame.columns}, 0)
+    assert "-01-" not in json.dumps(drift_rows("t", (0, 1), made, later, document), default=str)
 
 
 def test_a_file_without_its_sketch_is_read_and_that_is_said(weed_home: Path, tmp_path: Path, every_file: None) -> None:
@@ -186,7 +199,7 @@ def test_a_file_without_its_sketch_is_read_and_that_is_said(weed_home: Path, tmp
         run.store.delete([sketch_path(there.path, file.path) for file in there.files])
         _, again = _of(run, current.name)
         assert (made.read, again.read) == (0, len(there.files))
-        assert profile_rows("t", 0, again, None, values=True) == profile_rows("t", 0, made, None, values=True)
+        assert profile_rows("t", 0, again, None) == profile_rows("t", 0, made, None)
 
 
 def _profile_of(frame: pl.DataFrame) -> Profile:

@@ -45,7 +45,7 @@ def profile(table: str, wanted: str | None, at: int | None, since: int | None, e
         print_table([row | _words(row) for row in rows], columns, empty="The table has no columns.")
         return
     before, *_ = catalog.profile(table, since)
-    moved = drift_rows(table, (since, version), before, made)
+    moved = drift_rows(table, (since, version), before, made, document)
     if as_json:
         print_json([{name: row.get(name) for name in DRIFT} for row in moved])
         return

@@ -16,11 +16,13 @@ from lake.descent import Descent
 from lake.edges import ROWS, VALUES, Edge
 from lake.errors import LakeError
 from lake.log import TableLog, schema_of_record
+from lake.profile import bars, profile_rows
 from lake.record import Record
-from lake.schemas import compare
+from lake.schemas import compare, is_personal
 
 _READERS = 8
 _RUNS = 40  # commits that a page looks back over
+_OFTEN = 3  # frequent values or shapes of a column
 _SAMPLED = 8  # rows
 _LONGEST = 80  # characters of a value
 
@@ -39,7 +41,7 @@ class Told:
     """One table at one version: its record, its schema document, and what led to it.
 
     `runs` are its last commits that moved rows, newest first. `schemas` has a row a schema version, newest first. `edges` are those into
-    its columns and into its rows.
+    its columns and into its rows. `values` is the profile, a row a column; none of bronze, whose text would have to be read.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Told:
     inputs: list[str]
     uri: str
     sample: Sample | None
+    values: list[Row]
 
     @property
     def layer(self) -> str:
@@ -107,6 +110,7 @@ def _told(catalog: Catalog, descent: Descent, name: str, version: int) -> Told:
         name=name, version=version, record=record, document=document, schemas=_schemas(log, name, at), rules=catalog.rules(name, version=at),
         runs=log.recent(_RUNS, until=at), edges=list(descent.edges(name)), inputs=sorted(set(descent.inputs(name))),
         uri=catalog.store.uri(name.replace(".", "/")), sample=_sample(catalog, name, version, document),
+        values=_values(catalog, name, version),
     )  # fmt: skip
 
 
@@ -146,13 +150,27 @@ def _first_with(log: TableLog, known: tuple[int, Record]) -> tuple[int, Record]:
     return found
 
 
+def _values(catalog: Catalog, name: str, version: int) -> list[Row]:
+    if name.startswith("bronze."):
+        return []
+    try:
+        made, document, values = catalog.profile(name, version)
+    except (LakeError, pl.exceptions.PolarsError, OSError):
+        return []  # as with a sample
+    rows = profile_rows(name, version, made, document, values=values)
+    return [
+        row | {"bars": bars(row["histogram"]), "often": [f"{one['value']} {one['share']:.0%}" for one in (row["top"] or row["patterns"])[:_OFTEN]]}
+        for row in rows
+    ]
+
+
 def _sample(catalog: Catalog, name: str, version: int, document: dict[str, Any]) -> Sample | None:
     """The first rows, where this version's declaration and the newest both allow it."""
     _, newest = catalog.last(name)
     now = schema_of_record(catalog.store, catalog.log(name), newest)
     if not document.get("sample") or now is None or not now[2].get("sample"):
         return None
-    personal = {column["name"] for column in (*document["columns"], *now[2]["columns"]) if (column.get("metadata") or {}).get("pii")}
+    personal = {column["name"] for column in (*document["columns"], *now[2]["columns"]) if is_personal(column)}
     try:
         snapshot = catalog.snapshot(name, version)
         shown = [column for column in snapshot.schema.names() if column not in PROVENANCE and column != RESCUED]
