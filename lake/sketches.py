@@ -188,7 +188,7 @@ def _frequent(texts: pl.Series) -> Any:
 def _patterns(texts: pl.Series) -> dict[str, int]:
     """The shapes of some of the texts: A a capital, a another letter, 9 a digit, + for one that repeats."""
     some = texts.gather_every(max(1, -(-len(texts) // _LOOKED_AT))).str.slice(0, 60)
-    shapes = some.str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\p{Nd}", "9")
+    shapes = some.str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\d", "9")
     for sign in "Aa9":
         shapes = shapes.str.replace_all(sign + "{2,}", sign + "+")
     return {str(shape): int(count) for shape, count in shapes.value_counts(sort=True).head(_PATTERNS).iter_rows()}
