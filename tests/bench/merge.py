@@ -27,7 +27,7 @@ from lake.settle.latest import Winners
 from lake.settle.upsert import upsert
 from lake.table import Table, path_of
 from lake.transform import Staged
-from tests.bench.run import ROOT, measure
+from tests.bench.measure import ROOT, measure
 
 _ROWS = int(os.environ.get("ROWS", "6000000"))
 _FILES = 20

@@ -1,7 +1,12 @@
-"""`make bench`: the flights from raw to gold, by lake with everything recorded and by the hand-written floor, each in a cold process.
+"""`make bench`: lake with everything recorded beside the same work written by hand, pair by pair, each in a cold process on a store of its own.
 
-REPEATS (default 3) says how often; the median counts. Writes bench.json (an array of objects with work, metric, value, floor,
-ratio) and prints a table.
+SCALE (default 1) of the TPC-H data, REPEATS (default 3) pairs of which the median counts, WORK (default all: A B C D E H R) chooses. Writes bench.json (work, metric,
+value, floor, ratio, bound, met), docs/images/bench.svg, and prints a table.
+
+A  bulk: files → raw → bronze → silver → gold
+B  deliveries after it: corrections all over, corrections of recent orders, and again after more deliveries (B_AFTER, default 20)
+C  nothing new      D  many small files (D_FILES, default 5,000)      E  many increments (E_TABLES, default 10; E_INCREMENTS, default 50)
+H  a step over a tiny table, with and without Prefect                 R  gold read through a release
 """
 
 from __future__ import annotations
@@ -12,76 +17,142 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psutil
+from tests.bench.files import deliver, generated, linked
+from tests.bench.measure import ROOT, Measured, measure
+from tests.bench.report import Found, write_report
 
-from flows.nyc.sources import published_files
-
-ROOT = Path(__file__).resolve().parents[2]
-Measured = dict[str, float]
+PROJECT = ROOT / "tests" / "bench" / "orders"
+_LAKE = [sys.executable, "-m", "lake", "run", "tpch", "--no-prefect"]
 
 
-def measure(command: list[str], home: Path) -> Measured:
-    """Wall and CPU seconds and peak memory (GB) of a command with its children, without the store; and the store's own CPU."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home)}
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    peak, store_cpu, ended = 0.0, 0.0, threading.Event()
+class Bench:
+    """The works, each adding what it found to `found`."""
 
-    def watch() -> None:
-        nonlocal peak, store_cpu
-        while not ended.is_set():
-            try:
-                tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                peak = max(peak, sum(each.memory_info().rss for each in tree) / 1e9)
-                state = json.loads((home / "store" / "state.json").read_text())
-                used = psutil.Process(state["pid"]).cpu_times()
-                store_cpu = max(store_cpu, used.user + used.system)
-            except (psutil.Error, OSError, ValueError):
-                pass
-            time.sleep(0.02)
+    def __init__(self, scale: float, repeats: int, folder: Path) -> None:
+        self.scale, self.repeats, self.folder = scale, repeats, folder
+        self.files = generated(ROOT / "build" / "bench", scale)
+        self.found: list[Found] = []
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    ended.set()
-    watcher.join()
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return {"wall s": wall, "CPU s": usage.ru_utime + usage.ru_stime, "peak GB": peak, "store CPU s": store_cpu}
+    def a(self) -> None:
+        """Bulk, pair by pair; the last pair stays for the works after it."""
+        ours, floor = [], []
+        for turn in range(self.repeats):
+            _say(f"A: pair {turn + 1} of {self.repeats}")
+            floor.append(measure([sys.executable, "-m", "tests.bench.floor", "bulk", str(self.files)], self._home("floor", turn)))
+            ours.append(measure(_LAKE, self._home("lake", turn), PROJECT, TPCH_FILES=str(self.files)))
+        bounds = {"wall s": 0.65}
+        self._compare("A bulk", ours, floor, bounds)
+        peak = statistics.median(one["peak GB"] for one in ours)
+        self.found.append(Found("A bulk", "peak GB of the process tree", peak, bound=1.0 if self.scale <= 1 else 2.0))
+
+    def b(self) -> None:
+        """Deliveries after the bulk, by lake and by MERGE."""
+        if not self.found:
+            self.a()
+        last = self.repeats - 1
+        files = {side: linked(self.files, self.folder / f"files-{side}") for side in ("lake", "floor")}
+        number = 0
+
+        def pair(share: float = 1.0, *, recent: bool = False, floor: bool = True) -> tuple[Measured, Measured | None]:
+            nonlocal number
+            number += 1
+            for side in ("lake", "floor") if floor else ("lake",):
+                deliver(self.files, files[side], number, share=share, recent=recent)
+            ours = measure(_LAKE, self._home("lake", last), PROJECT, TPCH_FILES=str(files["lake"]))
+            merge = [sys.executable, "-m", "tests.bench.floor", "merge", str(files["floor"])]
+            return ours, measure(merge, self._home("floor", last)) if floor else None
+
+        firsts = []
+        for work, recent, bound in (("B spread", False, 0.6), ("B recent", True, 0.3)):
+            pairs = []
+            for turn in range(self.repeats):
+                _say(f"{work}: pair {turn + 1} of {self.repeats}")
+                pairs.append(pair(recent=recent))
+            self._compare(work, [one for one, _ in pairs], [other for _, other in pairs if other], {"wall s": bound})
+            firsts = firsts or [one["wall s"] for one, _ in pairs]
+        for turn in range(after := int(os.environ.get("B_AFTER", "20"))):
+            _say(f"B: delivery {turn + 1} of {after} in between")
+            pair(0.05, floor=False)
+        again = statistics.median(pair(floor=False)[0]["wall s"] for _ in range(self.repeats))
+        first = statistics.median(firsts)
+        self.found.append(Found(f"B after {after} more", "wall s", again, floor=first, ratio=again / first, bound=1.2, of="B spread"))
+
+    def c(self) -> None:
+        """Nothing new."""
+        for tables, bound in ((6, 1.0), (100, 3.0)):
+            _say(f"C: {tables} tables")
+            found = self._inside("nothing", tables)
+            self.found.append(Found(f"C nothing new, {tables} tables", "s in process", found["seconds"], bound=bound))
+
+    def d(self) -> None:
+        """Many small files."""
+        count = int(os.environ.get("D_FILES", "5000"))
+        _say(f"D: {count} files")
+        half, whole, few = (self._inside("small", each) for each in (count // 2, count, 10))
+        self.found.append(Found("D small files", "files a second", count / whole["all"], bound=200, at_least=True))
+        self.found.append(Found("D small files", "s a file, all against half", whole["all"] / count, floor=half["all"] / (count // 2), bound=1.2))
+        self.found.append(Found("D small files", "s for ten more, against ten after ten", whole["ten more"], floor=few["ten more"], bound=1.5))
+
+    def e(self) -> None:
+        """Many increments of many tables."""
+        tables, increments = int(os.environ.get("E_TABLES", "10")), int(os.environ.get("E_INCREMENTS", "50"))
+        _say(f"E: {tables} tables, {increments} increments")
+        found = self._inside("growth", tables, increments)
+        self.found.append(Found(f"E {tables} tables × {increments}", "s an increment, last against first", found["last"], floor=found["first"], bound=1.2))
+
+    def h(self) -> None:
+        """The cost of a step."""
+        _say("H: tiny steps")
+        found = self._inside("hops", 10)
+        self.found.append(Found("H a tiny step", "s, Prefect included", found["prefect"], bound=0.15))
+        self.found.append(Found("H a tiny step", "s of it Prefect's", found["prefect"] - found["plain"]))
+
+    def r(self) -> None:
+        """Reading through a release."""
+        if not self.found:
+            self.a()
+        _say("R: reading")
+        found = self._run_inside("read", self._home("lake", self.repeats - 1), str(PROJECT))
+        self.found.append(Found("R gold through a release", "s", found["lake"], floor=found["polars"], bound=1.1))
+
+    def _home(self, side: str, turn: int) -> Path:
+        return self.folder / f"{side}-{turn}"
+
+    def _inside(self, work: str, *arguments: int) -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as home:
+            return self._run_inside(work, Path(home), *map(str, arguments))
+
+    def _run_inside(self, work: str, home: Path, *arguments: str) -> dict[str, float]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+        command = [sys.executable, "-m", "tests.bench.inside", work, str(home), *arguments]
+        said = subprocess.run(command, cwd=ROOT, env=kept | {"LAKE_HOME": str(home)}, check=True, stdout=subprocess.PIPE, text=True).stdout
+        told: dict[str, float] = json.loads(said.splitlines()[-1])
+        return told
+
+    def _compare(self, work: str, ours: list[Measured], floor: list[Measured], bounds: dict[str, float]) -> None:
+        for metric in ours[0]:
+            value, other = (statistics.median(one[metric] for one in side) for side in (ours, floor))
+            self.found.append(Found(work, metric, value, floor=other, bound=bounds.get(metric)))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Run both ways in turn, again and again, and compare medians."""
-    repeats = int(os.environ.get("REPEATS", "3"))
-    works: dict[str, Callable[[Path], list[str]]] = {
-        "bulk": lambda _: [sys.executable, "-m", "lake", "run", "nyc", "--no-prefect"],
-        "nothing new": lambda _: [sys.executable, "-m", "lake", "run", "nyc", "--no-prefect"],
-    }
-    found: dict[str, list[Measured]] = {"bulk": [], "nothing new": [], "floor": []}
-    for turn in range(repeats):
-        print(f"turn {turn + 1} of {repeats}", file=sys.stderr)
-        with tempfile.TemporaryDirectory() as folder:
-            for work, command in works.items():
-                found[work].append(measure(command(Path(folder)), Path(folder) / "lake"))
-            found["floor"].append(measure([sys.executable, "-m", "tests.bench.floor", str(published_files())], Path(folder) / "floor"))
-    rows = []
-    for work in works:
-        for metric in found[work][0]:
-            value = statistics.median(one[metric] for one in found[work])
-            floor = statistics.median(one[metric] for one in found["floor"]) if work == "bulk" else None
-            rows.append(
-                {"work": work, "metric": metric, "value": round(value, 3), "floor": floor and round(floor, 3), "ratio": floor and round(value / floor, 2)}
-            )
-    (ROOT / "bench.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-    print("| work | metric | lake | floor | ratio |\n|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row['work']} | {row['metric']} | {row['value']} | {row['floor'] or ''} | {row['ratio'] or ''} |")
+    """Do the works that are asked for, and report."""
+    scale, repeats = float(os.environ.get("SCALE") or 1), int(os.environ.get("REPEATS") or 3)
+    wanted = (os.environ.get("WORK") or "A B C D E H R").replace(",", " ").split()
+    out = Path(os.environ.get("BENCH_OUT") or ROOT)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        bench = Bench(scale, repeats, Path(folder))
+        works: dict[str, Any] = {name.upper(): getattr(bench, name) for name in "abcdehr"}
+        for name in wanted:
+            works[name.upper()]()
+        print(write_report(bench.found, out, f"TPC-H scale {scale:g}, {os.cpu_count()} cores, median of {repeats}"))
 
 
 if __name__ == "__main__":

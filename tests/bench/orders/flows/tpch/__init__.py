@@ -1,0 +1,1 @@
+"""Orders and their lines, as TPC-H has them."""
