@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _PATIENCE = 120.0  # seconds; a first start migrates the database, and a busy ma
 def prefect_service(settings: Settings) -> Service:
     """The server whose database is under the state folder: shared by all runs of the project, stopped by the last."""
     folder = settings.state / "prefect"
-    return Service(folder, lambda: _launch(settings, folder), _answers, patience=_PATIENCE)
+    return Service(folder, lambda: _launch(settings, folder), partial(answers, folder), patience=_PATIENCE)
 
 
 def client_environment(settings: Settings) -> dict[str, str]:
@@ -88,8 +89,12 @@ def _launch(settings: Settings, folder: Path) -> Launch:
     return Launch(command, {"url": url}, environment)
 
 
-def _answers(facts: dict[str, Any]) -> bool:
+def answers(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether the server at its address answers, and is the one whose home is in `folder`: two that start at once may choose the same port, and one of them gets it."""
     try:
-        return httpx.get(f"{facts['url']}/api/health", timeout=2.0, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        if httpx.get(f"{facts['url']}/api/health", timeout=2.0, trust_env=False).status_code != httpx.codes.OK:
+            return False
+        told = httpx.get(f"{facts['url']}/api/admin/settings", timeout=5.0, trust_env=False)
+        return told.status_code != httpx.codes.OK or Path(told.json()["home"]).resolve() == (folder / "home").resolve()
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False

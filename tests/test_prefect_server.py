@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lake.prefect_events import post_event
-from lake.prefect_server import access_headers, configured, prefect_is_configured, server_environment
+from lake.prefect_server import access_headers, answers, configured, prefect_is_configured, server_environment
 from lake.service import free_ports
 from lake.settings import load_settings
 from tests.conftest import ROOT
@@ -99,3 +99,27 @@ def test_a_server_of_ours_says_nothing_to_others_and_forgets_in_time() -> None:
     assert (told["DO_NOT_TRACK"], told["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("1", "false")
     assert told["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,flow_runs"
     assert told["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == "172800"
+
+
+@pytest.mark.parametrize(("where", "told"), [("mine", True), ("another's", False)])
+def test_a_server_of_another_home_is_not_taken_for_ones_own(tmp_path: Path, where: str, told: bool) -> None:
+    """Two that start at once may choose the same port. The one that got it answers for both, until it is asked whose it is."""
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = json.dumps({"home": str(tmp_path / where / "home")} if self.path.endswith("settings") else True).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: Any) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert answers(tmp_path / "mine", {"url": f"http://127.0.0.1:{server.server_port}"}) is told
+    finally:
+        server.shutdown()
+        server.server_close()
