@@ -6,6 +6,8 @@ import datetime as dt
 import decimal
 import json
 import math
+import os
+import threading
 import uuid
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +22,12 @@ from lake.sketches import FileSketch, sketch_columns
 from lake.store import Store
 
 _ROWS_PER_FILE = 2_000_000  # of a table of 16 columns about 64 MB
-_ROW_GROUP = 131_072
+_ROW_GROUP = 32_768
 _MEASURED_COLUMNS = 32
 _LONGEST_STATISTIC = 64  # characters
 _LAST_CHARACTER = "\U0010ffff"  # after a cut maximum: no text with that beginning sorts behind it
 _UPLOADS = 3
+_measuring = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))  # whole columns are in memory meanwhile
 SKETCHES = "system/profiles"
 WORTH_SKETCHING = 50_000
 """Rows from which on a data file's sketches are kept; a smaller one is as quickly read."""
@@ -62,8 +65,9 @@ def upload_parts(store: Store, table_path: str, folder: Path, *, prefix: str = "
 
     def put(numbered: tuple[int, Path]) -> DataFile | None:
         number, part = numbered
-        sketch = sketch_columns(part, values=sketched) if sketched is not None and _rows_of(part) >= WORTH_SKETCHING else None
-        rows, stats = measure(part) if sketch is None else _statistics(sketch)
+        with _measuring:
+            sketch = sketch_columns(part, values=sketched) if sketched is not None and _rows_of(part) >= WORTH_SKETCHING else None
+            rows, stats = measure(part) if sketch is None else _statistics(sketch)
         if rows == 0:
             return None
         file = DataFile(f"{prefix}part-{number:05d}-{uuid.uuid4()}.zstd.parquet", part.stat().st_size, rows, stats)

@@ -26,6 +26,8 @@ from lake.run import Run
 from lake.table import Table
 from lake.taken import Taken
 
+_AT_ONCE = 1 << 27  # bytes of text that may be in memory
+
 Fetched = tuple[Path, Compression | None]
 """A raw file on local disk, and how it is packed."""
 
@@ -115,7 +117,7 @@ class _Written:
 
 
 def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) -> _Written:
-    """One pass: the rows with their place, through the gate, into parts in `rows`, and what must be counted of them; again another way where that proves the first wrong."""
+    """The rows with their place, through the gate, into parts in `rows`, and what must be counted of them; again another way where that proves the first wrong."""
     frame = parsed.frame.with_columns(pl.lit(place).alias(FILE), pl.lit(landed).cast(PROVENANCE[LANDED]).alias(LANDED))
     names = [name for name in frame.collect_schema().names() if name not in PROVENANCE and name != RESCUED]
     frame = frame.select(*names, FILE, ROW, LANDED, RESCUED)
@@ -124,7 +126,11 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     counts = [*content_sums(name for name in passage.schema if name != RESCUED), *(parsed.proof.counts if parsed.proof else [])]
     losses = frame.select(passage.losses) if passage.losses else pl.LazyFrame()
     try:
-        _, counted, lost = pl.collect_all([sink_parts(gated, rows), gated.select(counts), losses], engine="streaming")
+        if parsed.proof is not None and parsed.proof.stats.size <= _AT_ONCE:
+            _, counted, lost = pl.collect_all([sink_parts(gated, rows), gated.select(counts), losses], engine="streaming")
+        else:  # Polars would hold in memory what the sink has not yet taken
+            _, lost = pl.collect_all([sink_parts(gated, rows), losses], engine="streaming")
+            counted = scan_parts(rows, passage.schema).select(counts).collect(engine="streaming")
         told = counted.row(0, named=True)
         records = parsed.proof.records(told, scan_parts(rows, passage.schema)) if parsed.proof else parsed.records
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
