@@ -26,9 +26,9 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 	.venv/bin/python -m lake deployments --check
 	.venv/bin/python scripts/notebooks.py --check
 
-bench:  ## measure against the hand-written floor
+bench:  ## measure against the same work written by hand; SCALE=1 REPEATS=3 WORK="A B" choose
 	@sh scripts/venv.sh dev
-	@.venv/bin/python -m tests.bench.run
+	@SCALE="$(SCALE)" REPEATS="$(REPEATS)" WORK="$(WORK)" .venv/bin/python -m tests.bench.run
 
 format:  ## put every file into shape
 	@sh scripts/venv.sh dev

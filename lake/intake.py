@@ -27,6 +27,7 @@ from lake.table import Table
 from lake.taken import Taken
 
 _AT_ONCE = 1 << 27  # bytes of text that may be in memory
+_SMALL = 1 << 20  # bytes of text that are quicker parsed than a stream is set up
 
 Fetched = tuple[Path, Compression | None]
 """A raw file on local disk, and how it is packed."""
@@ -126,7 +127,9 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     counts = [*content_sums(name for name in passage.schema if name != RESCUED), *(parsed.proof.counts if parsed.proof else [])]
     losses = frame.select(passage.losses) if passage.losses else pl.LazyFrame()
     try:
-        if parsed.proof is not None and parsed.proof.stats.size <= _AT_ONCE:
+        if parsed.proof is not None and parsed.proof.stats.size <= _SMALL:
+            counted, lost = _write_at_once(gated, counts, losses, rows)
+        elif parsed.proof is not None and parsed.proof.stats.size <= _AT_ONCE:
             _, counted, lost = pl.collect_all([sink_parts(gated, rows), gated.select(counts), losses], engine="streaming")
         else:  # Polars would hold in memory what the sink has not yet taken
             _, lost = pl.collect_all([sink_parts(gated, rows), losses], engine="streaming")
@@ -143,3 +146,11 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     if passage.losses and (why := passage.lost(lost.row(0, named=True))):
         raise DTypeRefused(why, "Land the column as text")
     return _Written(replace(parsed, records=records or 0), passage.schema, passage.conversions, read_sums(told))
+
+
+def _write_at_once(gated: pl.LazyFrame, counts: list[pl.Expr], losses: pl.LazyFrame, rows: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of a small file, by way of memory."""
+    frame = gated.collect(engine="in-memory")
+    rows.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(rows / "0.parquet", compression="zstd", compression_level=1)
+    return frame.select(counts), losses.collect(engine="in-memory")

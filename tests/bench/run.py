@@ -43,8 +43,8 @@ class Bench:
             _say(f"A: pair {turn + 1} of {self.repeats}")
             floor.append(measure([sys.executable, "-m", "tests.bench.floor", "bulk", str(self.files)], self._home("floor", turn)))
             ours.append(measure(_LAKE, self._home("lake", turn), PROJECT, TPCH_FILES=str(self.files)))
-        bounds = {"wall s": 0.65}
-        self._compare("A bulk", ours, floor, bounds)
+        self._compare("A bulk", ours, floor, {"wall s": 0.65})
+        self._agree("A bulk")
         peak = statistics.median(one["peak GB"] for one in ours)
         self.found.append(Found("A bulk", "peak GB of the process tree", peak, bound=1.0 if self.scale <= 1 else 2.0))
 
@@ -73,6 +73,7 @@ class Bench:
                 pairs.append(pair(recent=recent))
             self._compare(work, [one for one, _ in pairs], [other for _, other in pairs if other], {"wall s": bound})
             firsts = firsts or [one["wall s"] for one, _ in pairs]
+            self._agree(work)
         for turn in range(after := int(os.environ.get("B_AFTER", "20"))):
             _say(f"B: delivery {turn + 1} of {after} in between")
             pair(0.05, floor=False)
@@ -117,6 +118,12 @@ class Bench:
         _say("R: reading")
         found = self._run_inside("read", self._home("lake", self.repeats - 1), str(PROJECT))
         self.found.append(Found("R gold through a release", "s", found["lake"], floor=found["polars"], bound=1.1))
+
+    def _agree(self, work: str) -> None:
+        """Both ways must have made the same gold."""
+        last = self.repeats - 1
+        found = self._run_inside("agree", self._home("lake", last), str(PROJECT), str(self._home("floor", last)))
+        self.found.append(Found(work, "gold rows that differ", found["rows that differ"], bound=0))
 
     def _home(self, side: str, turn: int) -> Path:
         return self.folder / f"{side}-{turn}"
