@@ -73,7 +73,7 @@ class Catalog:
         return [_table_row(name, *last) for name, last in zip(names, lasts, strict=True) if last is not None]
 
     def search(self, text: str, rows: list[Row]) -> list[Row]:
-        """Those of `rows` (of `tables`) that have every word of `text` in their name, summary or owner, or in a column's name or description.
+        """Those of `rows` (of `tables`) that have every word of `text` in their name, summary, owner or tags, or in a column's name or description.
 
         Each gets `found`: the columns that matched. Upper and lower case are alike. Reads each table's schema document, one request at most.
         """
@@ -88,7 +88,7 @@ class Catalog:
         found = []
         for row, known in zip(rows, documents, strict=True):
             columns = known[2]["columns"] if known else []
-            about = " ".join((row["table"], row["summary"], row["owner"])).casefold()
+            about = " ".join((row["table"], row["summary"], row["owner"], *(known[2].get("tags", ()) if known else ()))).casefold()
             told = {column["name"]: f"{column['name']} {column.get('description') or ''}".casefold() for column in columns}
             if all(word in about or any(word in words_of for words_of in told.values()) for word in words):
                 found.append(row | {"found": [name for name, words_of in told.items() if any(word in words_of for word in words)]})

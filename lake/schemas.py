@@ -25,7 +25,7 @@ from lake.table import Table
 
 _CARRIED = {*PROVENANCE, RESCUED}
 _SEVERITIES = ("warn", "quarantine", "fail")
-_WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types", "sample")
+_WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types", "sample", "tags")
 _ABOUT_CHANGE = ("changes", "class", "transitive", "version")
 _WIDENS = {("byte", "short"), ("byte", "integer"), ("byte", "long"), ("short", "integer"), ("short", "long"), ("integer", "long"), ("float", "double")}
 
@@ -78,7 +78,7 @@ def describe(table: Table, schema: pl.Schema, renamed: dict[str, str] | None = N
     return {
         "table": table.name, "contract": promised["contract"] if promised else None, "description": table.summary, "owner": table.owner,
         "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {}, **policy,
-    } | ({"checks": table.checks} if table.checks else {}) | ({"sample": True} if table.sample else {})  # fmt: skip
+    } | ({"checks": table.checks} if table.checks else {}) | ({"sample": True} if table.sample else {}) | ({"tags": sorted(table.tags)} if table.tags else {})  # fmt: skip
 
 
 def expected(table: Table) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import polars as pl
 from lake.catalog import Catalog, check_columns, inputs_line
 from lake.cli.render import ago, as_it_came, env_option, json_option, print_frame, print_json, print_table, say, size, spelled
 from lake.errors import UnknownName
+from lake.log import schema_of_record
 from lake.settings import load_settings
 from lake.store import open_store
 
@@ -23,7 +24,7 @@ def _catalog(env: str | None) -> Catalog:
     "--search",
     default=None,
     metavar="TEXT",
-    help="Only tables with each of these words in their name, what they are, their owner, or a column and what it means.",
+    help="Only tables with each of these words in their name, what they are, their owner or tags, or a column and what it means.",
 )
 @env_option
 @json_option
@@ -65,6 +66,10 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
     say(f"{table} · version {snapshot.version} · schema {record.schema_version} · {record.rows:,} rows · {size(record.bytes)} in {record.data_files} files")
     if record.summary:
         say(record.summary)
+    document = schema_of_record(catalog.store, catalog.log(table), record)
+    tags = document[2].get("tags", []) if document else []
+    if about := [*([f"Owner: {record.owner}"] if record.owner else []), *([f"tags: {', '.join(tags)}"] if tags else [])]:
+        say("; ".join(about))
     say(f"Last commit ({version}): {record.ledger.line()}; {record.reason}; run {record.run.id}")
     if record.refusals:
         more = f"; and {len(record.refusals) - _TOLD:,} more files" if len(record.refusals) > _TOLD else ""

@@ -14,9 +14,9 @@ _CHOOSES = -1  # in place of a column: the rows of its table
 
 
 def found_by(tables: Iterable[Told]) -> list[list[Any]]:
-    """A list a table: name, summary, owner, rules, and its columns, each as name, unit and meaning."""
+    """A list a table: name, summary, owner and tags, and its columns, each as name, unit and meaning."""
     return [
-        [told.name, told.record.summary, told.record.owner, [[c["name"], (c.get("metadata") or {}).get("unit", ""), c.get("description", "")] for c in told.columns]]
+        [told.name, told.record.summary, " ".join([told.record.owner, *told.document.get("tags", ())]), [[c["name"], (c.get("metadata") or {}).get("unit", ""), c.get("description", "")] for c in told.columns]]
         for told in tables
     ]  # fmt: skip
 
