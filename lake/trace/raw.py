@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import polars as pl
 from lake.contract import FILE, LANDED, ROW
 from lake.errors import LakeError
 from lake.intake import fetched
+from lake.meter import carried
 from lake.reading.dialect import Dialect
 from lake.reading.records import texts_of
 from lake.receipts import receipt_of
@@ -19,6 +21,8 @@ from lake.reread import taken_in, taking
 from lake.table import Table, path_of
 from lake.trace.descent import Node
 from lake.trace.reading import Reading
+
+_AT_ONCE = 4  # raw files
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,27 @@ class ReadAgain:
 
 
 def read_raw(reading: Reading, table: Table, node: Node, lost: pl.DataFrame | None) -> ReadAgain:
-    """Read the raw files of the node's rows again, each once and whole, the way they were taken in; and the text of the records."""
+    """Read the raw files of the node's rows again, each once and whole, a few at once, the way they were taken in; and the text of the records."""
     there = reading.snapshot(node.table, node.version)
     places = node.rows.select(FILE, ROW, LANDED)
     beaten = set(lost.iter_rows()) if lost is not None else set()
     frames, records, missing = [], list[RawRecord](), None
-    for key, group in places.group_by(FILE, maintain_order=True):
-        file = str(key[0])
+
+    def one(group: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str] | LakeError:
         with reading.run.workspace(f"trace-{table.name}") as folder:
             try:
-                rows, found, name = _file(reading, table, node, there, file, group, folder)
+                return _file(reading, table, node, there, group[FILE][0], group, folder)
             except LakeError as error:
-                missing = missing or str(error)
-                continue
+                return error
+
+    groups = [group for _, group in places.group_by(FILE, maintain_order=True)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        done = list(pool.map(carried(one), groups))
+    for group, result in zip(groups, done, strict=True):
+        if isinstance(result, LakeError):
+            missing = missing or str(result)
+            continue
+        file, (rows, found, name) = group[FILE][0], result
         frames.append(group.join(rows, on=[FILE, ROW], how="inner", maintain_order="left").select(list(there.schema)))
         for number in group[ROW].unique().sort():
             line, text = found.get(number, (None, None))
