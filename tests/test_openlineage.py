@@ -1,4 +1,4 @@
-"""OpenLineage events: derived from commits, the same every time, whole by the official client's classes; sent by its own configuration, and never in the way."""
+"""OpenLineage events: derived from commits, the same every time, valid by the published schema; sent by the client's own configuration, and never in the way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 import attr
 import pytest
+from jsonschema import Draft202012Validator
 from openlineage.client import event_v2 as ol
 from openlineage.client import facet_v2
+from referencing import Registry, Resource
 
 from lake.announce import announce
 from lake.catalog import Catalog
@@ -85,6 +87,19 @@ def test_a_complete_tells_schema_versions_quality_and_columns(flights_lake: Buil
     assert places <= {(given["namespace"], given["name"]) for given in event["inputs"]}
 
 
+def _published() -> tuple[Draft202012Validator, dict[str, Draft202012Validator]]:
+    """What the specification says of events, and of each facet by its name."""
+    folder = Path(__file__).parent / "published" / "openlineage"
+    texts = {file.stem: json.loads(file.read_text("utf-8")) for file in folder.rglob("*.json")}
+    registry: Registry[Any] = Registry().with_resources((text["$id"], Resource.from_contents(text)) for text in texts.values())
+
+    def held_to(text: dict[str, Any]) -> Draft202012Validator:
+        return Draft202012Validator(text, registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+    facets = {name: held_to(texts[built.__name__]) for name, built in FACETS.items()}
+    return held_to(texts["OpenLineage"]), facets
+
+
 def _whole(built: type, value: Any, where: str) -> None:
     """The value has the fields of the client's class, and what that requires."""
     known = {field.name.lstrip("_") if field.name in ("producer", "schemaURL") else field.name: field for field in attr.fields(built)}
@@ -94,19 +109,22 @@ def _whole(built: type, value: Any, where: str) -> None:
     assert not missing, f"{where} lacks {missing}"
 
 
-def test_events_are_whole_by_the_official_client(flights_lake: Built) -> None:
-    """Each event and facet has the fields of its class in the client, names its schema, and uses the words that the specification lists."""
+def test_events_are_valid_by_the_published_schema(flights_lake: Built) -> None:
+    """Each event and facet holds to the published JSON schema and names it, has no field that the client does not know, and uses the words that the specification lists."""
+    events_schema, facet_schemas = _published()
     failed = [as_dict(event) for event in failure_of(flights_lake.run.store, flights_lake.settings, flights_lake.run.info, GOLD, "a rule stopped it")]
     seen = set()
     for event in [*told(flights_lake), *failed]:
         _whole(ol.RunEvent, event, "event")
-        assert event["schemaURL"].startswith("https://openlineage.io/spec/")
+        events_schema.validate(event)
+        assert event["schemaURL"].startswith("https://openlineage.io/spec/2-0-2/")
         assert dt.datetime.fromisoformat(event["eventTime"]).tzinfo is not None
         facets = {**event["run"]["facets"], **event["job"]["facets"]}
         groups = [facets, *(one[kind] for one in [*event["inputs"], *event["outputs"]] for kind in ("facets", "inputFacets", "outputFacets") if kind in one)]
         for name, facet in ((name, facet) for group in groups for name, facet in group.items()):
             seen.add(name)
             _whole(FACETS[name], facet, name)
+            facet_schemas[name].validate({name: facet})
             assert facet["_producer"]
             assert FACETS[name].__name__ in facet["_schemaURL"]
             if name == "columnLineage":
