@@ -1,15 +1,19 @@
 """Writes notebooks/jupyter from the marimo notebooks, and pages of them, run on a flights lake made on the spot, into build/notebooks.
 
-With --check only says which of the Jupyter notebooks are stale; with --jupyter writes these alone.
+The pages need no internet: what marimo would load from elsewhere lies beside them. Browsers load it from a web server only, not from disk. With --check only says which of the Jupyter notebooks are stale; with --jupyter writes these alone.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import marimo
 
 from lake.pipeline import load_pipeline
 from lake.run import begin_run
@@ -20,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 JUPYTER = ROOT / "notebooks" / "jupyter"
 PAGES = ROOT / "build" / "notebooks"
+_ELSEWHERE = re.compile(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]+/dist/")
 
 
 def jupyter(notebook: Path) -> str:
@@ -47,7 +52,8 @@ def write_pages() -> None:
     for name in list(os.environ):
         if name.startswith(("LAKE_", "AWS_")):
             del os.environ[name]
-    PAGES.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(Path(marimo.__file__).parent / "_static", PAGES / "marimo", ignore=shutil.ignore_patterns("*.md", "*.map"))
     with tempfile.TemporaryDirectory(prefix="lake-notebooks-", ignore_cleanup_errors=True) as home:
         os.environ["LAKE_HOME"] = home
         settings = load_settings(root=ROOT)
@@ -57,6 +63,10 @@ def write_pages() -> None:
                 for notebook in NOTEBOOKS:
                     page = PAGES / f"{notebook.stem}.html"
                     _marimo("html", "--force", "--output", str(page), str(notebook))
+                    alone, found = _ELSEWHERE.subn("marimo/", page.read_text("utf-8"))
+                    if not found:
+                        raise SystemExit(f"{page.name}: marimo loads its scripts from somewhere else now; see _ELSEWHERE")
+                    page.write_text(alone, "utf-8")
                     print(f"{page.relative_to(ROOT)}: {page.stat().st_size / 1000:,.0f} kB")
         finally:
             close_stores(wait=True)
