@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from lake.catalog import Catalog, Row
+from lake.consumers import below
 from lake.contract import PROVENANCE, RESCUED
 from lake.edges import AS_ROWS, ROWS, UNKNOWN, Direction, Edge, Found, Graph
 from lake.errors import UnknownName
@@ -25,8 +26,8 @@ def raw_name(table: str) -> str:
 def column_rows(catalog: Catalog, table: str, column: str, direction: Direction, *, rows: bool = False, versions: Mapping[str, int] | None = None) -> list[Row]:
     """What a column is made from, or what is made from it, one row for each column reached: direction, depth, table, column, kind, of, hop.
 
-    `versions` pins tables; else the newest count. `rows` follows also what only decides which rows there are. Three requests a table
-    of the lake (upstream: a table above), and one for each above or below. Raises UnknownName.
+    `versions` pins tables; else the newest count. `rows` follows also what only decides which rows there are. About five requests for each
+    table above or below, however many others the lake has. Raises UnknownName.
     """
     known = column_names(catalog, table, versions)
     if column not in known:
@@ -78,14 +79,11 @@ class Descent:
 
     def below(self, table: str) -> list[str]:
         """The table and all that is made from it."""
-        every = list(self._versions or self._catalog.folders())
-        with ThreadPoolExecutor(_READERS) as pool:
-            inputs = list(pool.map(self.inputs, every))
-        readers: dict[str, list[str]] = {}
-        for name, read in zip(every, inputs, strict=True):
-            for one in read:
-                readers.setdefault(one, []).append(name)
-        return _reached(table, lambda name: readers.get(name, []))
+
+        def inputs(name: str) -> list[str] | None:
+            return self.inputs(name) if not self._versions or name in self._versions else None
+
+        return list(below(self._catalog.store, table, inputs, lambda read: read))
 
     def graph(self, tables: Iterable[str]) -> Graph:
         """The graph of the columns of these tables and of what they are made from directly."""

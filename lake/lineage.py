@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from lake.catalog import Catalog
+from lake.consumers import below
 from lake.receipts import LANDINGS
 from lake.record import Record
+
+_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,23 @@ def upstream(catalog: Catalog, name: str, version: int | None = None) -> Node:
 
 def downstream(catalog: Catalog, name: str) -> Node:
     """What was made from the table, at the newest versions."""
-    version, record = catalog.last(name)
-    readers: dict[str, list[str]] = {}
-    for other in catalog.folders():
-        last = catalog.log(other).last_record()
-        for wanted in last[1].inputs if last else ():
-            readers.setdefault(wanted.table, []).append(other)
+    found = below(catalog.store, name, lambda other: catalog.log(other).last_record(), _read_by)
+    if name not in found:
+        catalog.last(name)  # says what is wrong
 
-    def below(table: str, seen: frozenset[str]) -> tuple[Node, ...]:
+    def hanging(table: str, seen: frozenset[str]) -> tuple[Node, ...]:
         nodes = []
-        for reader in sorted(set(readers.get(table, ())) - seen):
-            at, said = catalog.last(reader)
-            nodes.append(Node(reader, "table", at, _how(said), below(reader, seen | {reader})))
+        for reader, last in sorted(found.items()):
+            if reader not in seen and table in _read_by(last):
+                nodes.append(Node(reader, "table", last[0], _how(last[1]), hanging(reader, seen | {reader})))
         return tuple(nodes)
 
-    return Node(name, "table", version, _how(record), below(name, frozenset({name})))
+    version, record = found[name]
+    return Node(name, "table", version, _how(record), hanging(name, frozenset({name})))
+
+
+def _read_by(last: tuple[int, Record]) -> list[str]:
+    return [each.table for each in last[1].inputs]
 
 
 def edges(catalog: Catalog, versions: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
@@ -65,8 +71,10 @@ def edges(catalog: Catalog, versions: Mapping[str, int] | None = None) -> list[t
     `versions` says which tables, and as of which version of each; else all at their newest.
     """
     found = set()
-    for name in versions or catalog.folders():
-        last = catalog.log(name).last_record(until=versions[name] if versions else None)
+    names = list(versions or catalog.folders())
+    with ThreadPoolExecutor(_READERS) as pool:
+        lasts = list(pool.map(lambda name: catalog.log(name).last_record(until=versions[name] if versions else None), names))
+    for name, last in zip(names, lasts, strict=True):
         for wanted in last[1].inputs if last else ():
             found.add((_raw(name) if wanted.table == LANDINGS else wanted.table, name))
     return sorted(found)

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from lake.consumers import mark
 from lake.datafile import upload_parts
 from lake.delta import DataFile, checkpoint_if_due, creation, table_id
 from lake.log import schema_of_record
@@ -78,6 +79,8 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
                 seconds=spent.seconds, store=spent.store, **about,
             )  # fmt: skip
             run.check_goes_on()
+            if not draft.aside:
+                mark(run.store, record.table, sorted(_read(record) - (_read(before) if before else set())))
             committed = log.commit(draft.base + 1, actions, record)
         checkpoint_if_due(run.store, draft.path, committed)
     return committed, record
@@ -87,6 +90,11 @@ def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVe
     # lake's own tables are registered under another name than their path
     known = schema_of_record(run.store, run.log(draft.path), previous, registered=draft.table.name)
     return register(run.store, describe(draft.table, draft.schema, draft.renamed), known)
+
+
+def _read(record: Record) -> set[str]:
+    """The tables that a commit read, without where raw files land."""
+    return {given.table for given in record.inputs if "/" not in given.table}
 
 
 def _change_action(file: DataFile) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.catalog import Catalog
+from lake.consumers import mark
 from lake.descent import column_rows
 from lake.edges import AS_ROWS, ROWS, Edge, Graph
 from lake.log import TableLog
@@ -80,11 +81,13 @@ def from_store() -> None:
             code, inputs = Code(hop="bench:hop", fingerprint=str(number), columns=str(number)), [Input(table=one, kind="snapshot", end=0) for one in read]
             document = {"table": name, "columns": columns, "key": [], "rules": {}}
             record = Record(kind="hop", table=name, batch="bench", at=now, run=info, code=code, inputs=inputs, schema_document=document, **about)
+            mark(store, name, read)
             TableLog(store, path_of(name)).commit(0, [], record)
         for direction, name in (("upstream", names[-1]), ("downstream", names[0])):
             started, before = time.perf_counter(), sum(store.requests.values())
-            column_rows(Catalog(store), name, "c3", direction)  # type: ignore[arg-type]
-            print(f"{direction:<10} read from the store: {time.perf_counter() - started:.2f} s, {sum(store.requests.values()) - before:,} requests")
+            reached = {row["table"] for row in column_rows(Catalog(store), name, "c3", direction)}  # type: ignore[arg-type]
+            asked = sum(store.requests.values()) - before
+            print(f"{direction:<10} read from the store: {time.perf_counter() - started:.2f} s, {asked:,} requests, columns of {len(reached):,} tables reached")
         store.close(wait=True)
 
 
