@@ -14,18 +14,20 @@ from lake.checks import check
 from lake.code import code_of
 from lake.contract import FILE, ROW
 from lake.datafile import scan_parts, write_parts
-from lake.errors import CommitConflict, ContractBroken, LedgerOpen, RejectLimitExceeded
+from lake.errors import CommitConflict, ContractBroken, LakeError, LedgerOpen, RejectLimitExceeded
 from lake.hop import Hop
+from lake.logs import tell
 from lake.meter import phase
 from lake.origins import remember
 from lake.outcome import Outcome
+from lake.partitions import Partition, answered, cut, fetched, gathered, tidy
 from lake.plan import Plan, Range, make_plan
 from lake.publish import Draft, publish
 from lake.quarantine import BARE, of_keys, open_rejects, quarantine, set_aside, stamped
-from lake.record import Check, Code, Ledger
+from lake.record import Check, Code, Ledger, Record
 from lake.refusal import keep_stopped, refuse_checks, refuse_in_range, refuse_rows, stopped_batch
 from lake.run import Run, backoff
-from lake.settle import Settled, settle
+from lake.settle import Settled, may_stand, settle
 from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
@@ -58,21 +60,51 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
 def carry_out(run: Run, plan: Plan, started: float) -> Outcome:
     """Do what the plan says, planned since `started` on the performance counter. Raises CommitConflict where another run was faster, else as execute."""
     table = plan.hop.table
-    with run.workspace(f"hop-{table.name}") as folder:
-        with phase("transform"):
-            staged = stage(run, plan, folder)
-        try:
-            staged, settled, ledger, checks = _settled(run, plan, staged, folder)
-        except (ContractBroken, RejectLimitExceeded) as stop:
-            _write_rejects(run, plan, staged, stopped_batch(plan.batch), folder / "stopped")
-            raise keep_stopped(run, table, folder / "stopped", _said(run, plan, staged), plan.before, stop) from None
-        with phase("quarantine"):
-            about = _about(run, plan, staged, settled) | {"ledger": ledger, "checks": checks}
-            about |= _set_aside(run, plan, staged, about, folder)
-            about |= _bury(run, plan, staged, settled, about)
-        draft = Draft(table, path_of(table.name), plan.base, staged.schema, parts=settled.parts, removed=settled.removed, changed=settled.changed)
-        version, record = publish(run, draft, plan.before, about)
+    partitions = _partitions(run, plan)
+    try:
+        with run.workspace(f"hop-{table.name}") as folder:
+            with phase("transform"):
+                staged = _done_in(partitions, run, plan, folder) if partitions else stage(run, plan, folder)
+            version, record = _published(run, plan, staged, folder)
+    finally:
+        tidy(run, partitions)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
+
+
+def _published(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[int, Record]:
+    """Settle what was staged, set rejects aside, and commit."""
+    table = plan.hop.table
+    try:
+        staged, settled, ledger, checks = _settled(run, plan, staged, folder)
+    except (ContractBroken, RejectLimitExceeded) as stop:
+        _write_rejects(run, plan, staged, stopped_batch(plan.batch), folder / "stopped")
+        raise keep_stopped(run, table, folder / "stopped", _said(run, plan, staged), plan.before, stop) from None
+    with phase("quarantine"):
+        about = _about(run, plan, staged, settled) | {"ledger": ledger, "checks": checks}
+        about |= _set_aside(run, plan, staged, about, folder)
+        about |= _bury(run, plan, staged, settled, about)
+    draft = Draft(
+        table, path_of(table.name), plan.base, staged.schema,
+        parts=settled.parts, removed=settled.removed, restored=settled.standing, changed=settled.changed,
+    )  # fmt: skip
+    return publish(run, draft, plan.before, about)
+
+
+def _partitions(run: Run, plan: Plan) -> list[Partition]:
+    """How the work is cut, where there is somebody to do parts of it; and where a hop asked for that in vain, a word on why."""
+    partitions, why = cut(run, plan) if run.spread is not None else ([], None)
+    if why is not None:
+        tell("step", f"{plan.hop.table.name} is not done in partitions: {why}", run.info, step=plan.hop.table.name)
+    return partitions
+
+
+def _done_in(partitions: list[Partition], run: Run, plan: Plan, folder: Path) -> Staged:
+    """The pass, made in partitions elsewhere, and brought together."""
+    if run.spread is None:
+        raise LakeError(f"nobody does the partitions of {plan.hop.table.name}")
+    done = [answered(text) for text in run.spread([partition.model_dump_json() for partition in partitions])]
+    staged = gathered(run, plan, partitions, done, folder)
+    return fetched(run, plan, staged) if staged.standing and not may_stand(run, plan, staged) else staged
 
 
 def _settled(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[Staged, Settled, Ledger, list[Check]]:

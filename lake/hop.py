@@ -50,6 +50,7 @@ class Hop:
     expands: str | None = None
     by: tuple[str, ...] = ()
     deletes: str | None = None
+    partitions: int | None = None
 
     @cached_property
     def sources(self) -> dict[str, Table | Changes]:
@@ -116,6 +117,7 @@ def hop(
     expands: str | None = None,
     by: tuple[str, ...] = (),
     deletes: str | None = None,
+    partitions: int | None = None,
     **inputs: Table | Changes,
 ) -> Callable[[Transform], Hop]:
     """Declare the decorated function as the hop that fills `table`; each other keyword names a parameter and what it reads.
@@ -129,7 +131,10 @@ def hop(
     Every row read must come out exactly once, unless the hop says otherwise: `counts` names the output column that holds how
     many input rows each output row sums up (an aggregation); `filters` and `expands` say in words why rows are left out or
     multiplied. The ledger holds the hop to it. `deletes` names a Boolean column of the output, not of the contract: a row where
-    it is true deletes its key, unless a row that is later by sequence is there. Raises DeclarationError where the function and
+    it is true deletes its key, unless a row that is later by sequence is there.
+
+    `partitions` is into how many parts the work may be cut, each some of the data files of the input that drives the hop, where an engine of
+    several processes or machines is configured. The hop must make each row from one of those rows; lake looks, and else does it whole. Raises DeclarationError where the function and
     the declaration do not fit.
     """
 
@@ -146,9 +151,11 @@ def hop(
             raise DeclarationError(f"{where} takes ({', '.join(expected)}) but is declared with ({', '.join(inputs)})", "Use the same names")
         _check_write(where, table, write, by, deletes, inputs)
         _check_rules(where, table, write, by or tuple(table.key), inputs)
+        if partitions is not None and (partitions < 1 or counts is not None or write == "by_key"):
+            raise DeclarationError(f"{where}: partitions={partitions!r} needs a number, and a hop that passes rows on", "Leave it out where rows are summed")
         if counts is not None and (table.contract is None or counts not in table.contract.columns()):
             raise DeclarationError(f"{where}: counts={counts!r} is not a column of its contract")
-        return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes)
+        return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes, partitions)
 
     return declare
 

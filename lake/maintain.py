@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from lake import partitions
 from lake.catalog import Catalog
 from lake.compact import compact, rearrange
 from lake.datafile import sketch_path
@@ -57,8 +58,9 @@ def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = l
         yield _tidied(run, path, needs.get(path, _Needs()), dry_run=dry_run)
     told("raw")
     yield _raw(run, dry_run=dry_run)
-    told(SCRATCH)
-    yield _scratch(run, dry_run=dry_run)
+    for scratch in (SCRATCH, partitions.SCRATCH):
+        told(scratch)
+        yield _scratch(run, scratch, dry_run=dry_run)
     yield _unfinished(run, dry_run=dry_run)
 
 
@@ -197,12 +199,12 @@ def _raw(run: Run, *, dry_run: bool) -> Row:
     return _row("raw", orphans=len(orphans), size=sum(blob.size for blob in orphans))
 
 
-def _scratch(run: Run, *, dry_run: bool) -> Row:
+def _scratch(run: Run, place: str, *, dry_run: bool) -> Row:
     old = _abandoned_before(run)
-    there = [blob for blob in run.store.walk(SCRATCH) if blob.modified < old]
+    there = [blob for blob in run.store.walk(place) if blob.modified < old]
     if not dry_run:
         run.store.delete(blob.path for blob in there)
-    return _row(SCRATCH, orphans=len(there), size=sum(blob.size for blob in there))
+    return _row(place, orphans=len(there), size=sum(blob.size for blob in there))
 
 
 def _unfinished(run: Run, *, dry_run: bool) -> Row:

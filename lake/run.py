@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from lake.store import Store, open_store
 from lake.telemetry import run_span, start_traces
 
 _YOUNG = 60.0  # seconds
+Spread = Callable[[list[str]], list[str]]
 
 
 class Run:
@@ -37,6 +38,7 @@ class Run:
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
     at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
+    `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
 
     def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None, judges_moment: bool = True) -> None:
@@ -46,6 +48,7 @@ class Run:
         self.info = info
         self.judges_moment = judges_moment
         self.pins: dict[str, int] = {}
+        self.spread: Spread | None = None
         self.span: Span | None = None
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}

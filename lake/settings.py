@@ -53,6 +53,9 @@ class Settings(BaseModel):
     retention: dt.timedelta = Field(dt.timedelta(days=7), description="How long every version of a table stays readable; versions in releases stay for ever.")
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
+    engine: Literal["local", "dask", "ray"] = Field("local", description="Where the partitions of a hop are done: here, as one; or on a Dask or Ray cluster.")
+    engine_address: str | None = Field(None, description="The cluster's address, such as tcp://host:8786 or ray://host:10001; none starts one here.")
+    partition_bytes: int = Field(32 << 20, ge=1, description="So many bytes of Parquet are worth a partition of their own.")
     runs: int = Field(2, ge=1, le=64, description="Runs that a worker has going at once.")
     watch: dt.timedelta = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0), description="How often sources are listed for files that arrived.")
     watch_port: int | None = Field(None, ge=1, le=65535, description="Where a bucket's notifications are posted: anything that comes has sources looked at.")
@@ -96,6 +99,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retention": ("LAKE_RETENTION",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
+    "engine": ("LAKE_ENGINE",),
+    "engine_address": ("LAKE_ENGINE_ADDRESS",),
+    "partition_bytes": ("LAKE_PARTITION_BYTES",),
     "runs": ("LAKE_RUNS",),
     "watch": ("LAKE_WATCH",),
     "watch_port": ("LAKE_WATCH_PORT",),

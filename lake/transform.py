@@ -13,6 +13,7 @@ import polars as pl
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
+from lake.delta import DataFile
 from lake.dtypes import gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
@@ -34,7 +35,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Staged:
-    """What the pass left on local disk (`good`, `bad` and, of rows that delete, `dead` parts) and what it counted on the way."""
+    """What the pass left on local disk (`good`, `bad` and, of rows that delete, `dead` parts) and what it counted on the way.
+
+    Where it was done in partitions, the rows that passed may be `standing` instead: in data files of the table that no commit names yet.
+    """
 
     good: Path
     bad: Path
@@ -52,6 +56,7 @@ class Staged:
     freshest: Any
     dead: Path | None = None
     scope: Scope | None = None
+    standing: tuple[DataFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,12 @@ class _Sorted:
     doubts: pl.LazyFrame
 
 
-def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -> Staged:
-    """Run the pass for `plan` in `folder`, keeping rows `where` a condition holds, if there is one. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
+def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, driving: pl.LazyFrame | None = None) -> Staged:
+    """Run the pass for `plan` in `folder`, keeping rows `where` a condition holds, if there is one, over the rows `driving` it where these are given. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
     hop = plan.hop
     scope = _scope(plan, folder)
     where = scope.where if scope is not None and scope.where is not None else where
-    frames = {name: _pinned(run, plan, name, scope) for name in hop.inputs}
+    frames = {name: driving if driving is not None and name == hop.driver else _pinned(run, plan, name, scope) for name in hop.inputs}
     out = _called(hop, frames)
     contract = hop.table.contract
     if contract is None:
@@ -97,21 +102,29 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None) -
             found = _apart(kept, refused, source, result, losses, judged.doubts, folder)
         else:
             sinks = [kept, refused, *([sink_parts(judged.dead, folder / "dead")] if judged.dead is not None else [])]
-            found = pl.collect_all([*sinks, source, result, losses, judged.doubts], engine="streaming")[len(sinks) :]
+            read = [source.collect(engine="streaming")] if _is_scanned(plan) else []  # read beside the sinks, what they read would be held for it
+            made = pl.collect_all([*sinks, *([] if read else [source]), result, losses, judged.doubts], engine="streaming")[len(sinks) :]
+            found = [*read, *made]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
-    read, made = (frame.row(0, named=True) for frame in found[:2])
+    given, came_out = (frame.row(0, named=True) for frame in found[:2])
     if passage.losses and (lost := passage.lost(found[2].row(0, named=True))):
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {lost}", "Round instants to microseconds in the hop, and set dates that are none to null")
     content, rejected, rules, dead = _written(folder, passage.schema)
-    came = made["n"] + dead if where is not None else made["n"]
-    intact = (read["low"], read["high"]) == (made["low"], made["high"]) if traced else None
+    came = came_out["n"] + dead if where is not None else came_out["n"]
+    intact = (given["low"], given["high"]) == (came_out["low"], came_out["high"]) if traced else None
     warned = {rule: int(count) for rule, count in found[3].row(0, named=True).items() if count} if found[3].width else {}
     return Staged(
-        folder / "good", folder / "bad", passage.schema, read["n"], came, content.rows, rejected, rules, warned, made.get("counted"), intact,
-        content, passage.conversions, read.get("at"), folder / "dead" if judged.dead is not None else None, scope,
+        folder / "good", folder / "bad", passage.schema, given["n"], came, content.rows, rejected, rules, warned, came_out.get("counted"), intact,
+        content, passage.conversions, given.get("at"), folder / "dead" if judged.dead is not None else None, scope,
     )  # fmt: skip
+
+
+def _is_scanned(plan: Plan) -> bool:
+    """Whether the rows that drive the hop are those of data files as they are, so that counting them apart costs little."""
+    feed = plan.feeds.get(plan.hop.driver)
+    return plan.again is None and (feed is None or (feed.grows_only and plan.hop.write != "by_key"))
 
 
 def _apart(

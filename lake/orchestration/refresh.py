@@ -24,6 +24,7 @@ from lake.orchestration.artifacts import rename_run, show_plan, show_run
 from lake.orchestration.events import say_released
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.retries import Tried, persisting
+from lake.orchestration.spread import spreading
 from lake.orchestration.step import RETRY_AFTER, task_of
 from lake.pipeline import Pipeline, Report
 from lake.plan import Range
@@ -65,7 +66,9 @@ def refresh_flow(
             return Failed(message="full recomputes everything: leave out start and until, or choose incremental")
         full, chosen = mode == Mode.full, frozenset(str(getattr(name, "value", name)) for name in tables)
         flow_run = current_flow_run()
-        with begin_run(load_settings(), pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
+        settings = load_settings()
+        with spreading(settings) as spread, begin_run(settings, pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
+            run.spread = spread
             if dry_run:
                 return _foreseen(run, pipeline, full=full, backfill=backfill, chosen=chosen)
 

@@ -52,11 +52,16 @@ class Walk:
 
 def walk(out: pl.LazyFrame) -> Walk:
     """Walk the plan of a frame that stands on tracers. Raises Unknown where this Polars shows plans in another way."""
+    walker = _Walker(resolved(out))
+    return Walk(walker.frame(), walker.doubts)
+
+
+def resolved(out: pl.LazyFrame) -> Any:
+    """The plan of a frame as nodes to walk. Raises Unknown where this Polars shows plans in another way."""
     nodes = _plan(out, "comm_subplan_elim")
     if nodes.version()[0] != KNOWN:
         raise Unknown(f"this Polars shows its plans in version {nodes.version()[0]}, and {KNOWN} is known")
-    walker = _Walker(nodes)
-    return Walk(walker.frame(), walker.doubts)
+    return nodes
 
 
 def bounds(out: pl.LazyFrame, names: Iterable[str]) -> dict[str, frozenset[Column]]:
@@ -79,7 +84,7 @@ def _scanned(nodes: Any) -> Iterator[str]:
         node = nodes.view_current_node()
     except NotImplementedError:
         return
-    if type(node).__name__ == "PythonScan" and (parameter := _parameter(node)) is not None:
+    if type(node).__name__ == "PythonScan" and (parameter := parameter_of(node)) is not None:
         yield parameter
 
 
@@ -106,13 +111,20 @@ def _wanted(nodes: Any) -> Iterator[Column]:
         node = nodes.view_current_node()
     except NotImplementedError:
         return
-    if type(node).__name__ == "PythonScan" and (parameter := _parameter(node)) is not None:
+    if type(node).__name__ == "PythonScan" and (parameter := parameter_of(node)) is not None:
         kept = node.options[1]
         yield from ((parameter, name) for name in (nodes.get_schema() if kept is None else kept))
 
 
-def _parameter(node: Any) -> str | None:
-    """The parameter that a tracer stands for; None for a scan of something else."""
+def said_of(why: Exception) -> str:
+    """What could not be looked into, in a few words."""
+    return str(why).split("{")[0].strip()[:80]
+
+
+def parameter_of(node: Any) -> str | None:
+    """The parameter that a tracer stands for; None for whatever else."""
+    if type(node).__name__ != "PythonScan":
+        return None
     found = getattr(getattr(node.options[0], "io_source", None), "parameter", None)
     return found if isinstance(found, str) else None
 
@@ -160,7 +172,7 @@ class _Walker:
                 raise Unknown(f"{type(node).__name__} nodes are not known")
             return reader(self, node)
         except (Unknown, NotImplementedError) as why:
-            self.doubts.append(str(why).split("{")[0].strip()[:80])
+            self.doubts.append(said_of(why))
             return self._opaque()
 
     def _opaque(self) -> Frame:
@@ -171,7 +183,7 @@ class _Walker:
 
 def _tracer(walker: _Walker, node: Any) -> Frame:
     """A frame that stands for an input; what is asked of it as it is read chooses rows."""
-    parameter = _parameter(node)
+    parameter = parameter_of(node)
     if parameter is None:
         return Frame({name: {} for name in walker.names()})
     columns: dict[str, Kinds] = {name: {(parameter, name): "copied"} for name in walker.names()}

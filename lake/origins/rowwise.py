@@ -35,13 +35,13 @@ def outside_their_row(schema: Mapping[str, pl.DataType], *expressions: Any, **na
     if made is None:  # nothing was added
         return None
     try:
-        return next((why for one in made if (why := _beyond(nodes, one.node)) is not None), None)
+        return next((why for one in made if (why := beyond(nodes, one.node)) is not None), None)
     except Unknown as unknown:
         return str(unknown)
 
 
-def _beyond(nodes: Any, number: int) -> str | None:
-    """What an expression has that may look at other rows, or None."""
+def beyond(nodes: Any, number: int) -> str | None:
+    """What an expression has that may look at other rows, or None. Raises Unknown where Polars does not show it."""
     try:
         node = nodes.view_expression(number)
     except Exception as error:  # noqa: BLE001  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
@@ -50,11 +50,11 @@ def _beyond(nodes: Any, number: int) -> str | None:
     if kind in ("Column", "Literal"):
         return None
     if kind in ("Alias", "Cast"):
-        return _beyond(nodes, node.expr)
+        return beyond(nodes, node.expr)
     if kind == "BinaryExpr":
-        return _beyond(nodes, node.left) or _beyond(nodes, node.right)
+        return beyond(nodes, node.left) or beyond(nodes, node.right)
     if kind == "Ternary":
-        return _beyond(nodes, node.predicate) or _beyond(nodes, node.truthy) or _beyond(nodes, node.falsy)
+        return beyond(nodes, node.predicate) or beyond(nodes, node.truthy) or beyond(nodes, node.falsy)
     if kind == "Function":
         return _function(nodes, node)
     return {"Agg": "an aggregate", "Window": "a window", "Len": "a count of rows"}.get(kind, kind)
@@ -67,4 +67,4 @@ def _function(nodes: Any, node: Any) -> str | None:
     head, _, tail = name.rpartition(".")
     if not (name in _ROWWISE or ((family in _FAMILIES or head in _FAMILIES) and tail not in _ACROSS)):
         return f"the function {tail or name}"
-    return next((why for number in node.input if (why := _beyond(nodes, number)) is not None), None)
+    return next((why for number in node.input if (why := beyond(nodes, number)) is not None), None)

@@ -29,6 +29,11 @@ FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's functio
 _one_at_a_time = threading.Lock()  # steps run in threads, and what warnings are shown is known to the whole process
 
 
+def planning() -> threading.Lock:
+    """What is held while a team's function makes its plan on tracers."""
+    return _one_at_a_time
+
+
 @dataclass(frozen=True)
 class Origins:
     """Where the columns of a hop's output come from: by column, the (parameter, column) pairs it derives from, each with its kind.
@@ -82,9 +87,9 @@ def derive(function: Transform, schemas: Mapping[str, pl.Schema], *, walked_plan
     Without `walked_plan` they are what Polars asks for, the upper bound alone.
     """
     looked: set[str] = set()
-    frames = {name: _tracer(name, schema, looked) for name, schema in schemas.items()}
+    frames = {name: tracer(name, schema, looked) for name, schema in schemas.items()}
     try:
-        with _one_at_a_time, warnings.catch_warnings():
+        with planning(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             out = function(**frames).lazy()
             schema = out.collect_schema()
@@ -122,7 +127,7 @@ def _within(kinds: Kinds, bound: frozenset[Column]) -> Kinds:
     return {column: kind for column, kind in kinds.items() if column in bound}
 
 
-def _tracer(parameter: str, schema: pl.Schema, looked: set[str]) -> pl.LazyFrame:
+def tracer(parameter: str, schema: pl.Schema, looked: set[str]) -> pl.LazyFrame:
     """A frame without rows that stands for an input, and adds it to `looked` if anything looks at its rows.
 
     Lake's own columns come first: Polars counts rows by the first.

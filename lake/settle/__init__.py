@@ -16,13 +16,14 @@ from lake.settle.history import lived
 from lake.settle.latest import latest
 from lake.settle.repeats import unrepeated
 from lake.settle.settled import Settled
+from lake.settle.standing import may_stand, stood
 from lake.settle.tombstones import known_deletes
 from lake.settle.upsert import upsert
 from lake.settle.whole import append, replace, swap
 from lake.table import path_of
 from lake.transform import Staged
 
-__all__ = ["Settled", "settle"]
+__all__ = ["Settled", "may_stand", "settle"]
 
 
 def settle(run: Run, plan: Plan, staged: Staged, folder: Path) -> Settled:
@@ -30,6 +31,8 @@ def settle(run: Run, plan: Plan, staged: Staged, folder: Path) -> Settled:
     table, write = plan.hop.table, plan.hop.write
     there = run.snapshot(path_of(table.name), plan.base) if plan.base >= 0 else None
     earlier = Content.from_hash(plan.before.content if plan.before else None)
+    if staged.standing:
+        return stood(plan, staged, there, earlier)
     if staged.scope is not None and staged.scope.where is not None and there is not None and (write == "append" or not table.key):
         return swap(staged, there, staged.scope.where, earlier, folder)
     if write == "append":

@@ -19,6 +19,7 @@ from lake.transform import Staged, scan_good
 _DEAD, _NEW, _LAST = "#dead", "#new", "#last"
 ROWS_AT_ONCE = 2_000_000
 """About so many wide rows are held in memory together."""
+_HASHES_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,19 @@ def comes_late(order: list[str], other: str) -> pl.Expr:
     return late
 
 
-def _are_unique(rows: pl.LazyFrame, key: list[str]) -> bool:
-    """Whether no key repeats, by 64-bit hashes alone: as many hashes as rows are as many keys. Fewer may be a chance, and say nothing."""
+def are_unique(rows: pl.LazyFrame, key: list[str]) -> bool:
+    """Whether no key repeats, by 64-bit hashes alone: as many hashes as rows are as many keys. Fewer may be a chance, and say nothing.
+
+    Hashes are looked through in pieces, for which the columns of the key are read again, so that memory does not follow the rows.
+    """
     hashed = functools.reduce(operator.xor, (pl.col(name).hash(number) for number, name in enumerate(key)))
-    hashes, count = rows.select(hashed.n_unique().alias("hashes"), pl.len()).collect(engine="streaming").row(0)
-    return bool(hashes == count)
+    pieces = -(-int(rows.select(pl.len()).collect(engine="streaming").item()) // _HASHES_AT_ONCE)
+    for piece in range(pieces):
+        some = rows.select(hashed.alias("#hash")).filter(pl.col("#hash") % pieces == piece) if pieces > 1 else rows.select(hashed.alias("#hash"))
+        hashes, count = some.select(pl.col("#hash").n_unique(), pl.len()).collect(engine="streaming").row(0)
+        if hashes != count:
+            return False
+    return True
 
 
 def latest(table: Table, staged: Staged, folder: Path) -> Winners:
@@ -71,7 +80,7 @@ def latest(table: Table, staged: Staged, folder: Path) -> Winners:
         ends = pl.Schema({name: staged.schema[name] for name in (*table.key, *ordering(table, staged.schema))})
         dead = scan_parts(staged.dead, ends).with_columns(pl.lit(True).alias(_DEAD))
         rows = pl.concat([rows.with_columns(pl.lit(False).alias(_DEAD)), dead], how="diagonal")
-    if staged.dead is None and _are_unique(rows, table.key):
+    if staged.dead is None and are_unique(rows, table.key):
         return Winners(staged.good)
     repeated = rows.select(table.key).group_by(table.key).len().filter(pl.col("len") > 1).collect(engine="streaming")
     if repeated.height == 0 and staged.dead is None:

@@ -11,7 +11,10 @@ from lake.delta import DataFile
 
 @dataclass(frozen=True)
 class Settled:
-    """What to commit: parts to add, files to take out, rows for the change feed, tombstones; and how the rows were counted. `repeated` rows were rejected, by rule."""
+    """What to commit: parts to add, files to take out, rows for the change feed, tombstones; and how the rows were counted.
+
+    `standing` files are in the table's folder already. `repeated` rows were rejected, by rule.
+    """
 
     parts: Path | None
     removed: tuple[DataFile, ...] = ()
@@ -27,3 +30,4 @@ class Settled:
     content: Content | None = None
     ended: Path | None = None
     repeated: dict[str, int] = field(default_factory=dict)
+    standing: tuple[DataFile, ...] = ()

@@ -9,13 +9,13 @@ from lake.contract import PROVENANCE
 from lake.hop import changes, hop
 
 
-@hop(tables.lines, write="merge", raw=changes(tables.bronze_lines))
+@hop(tables.lines, write="merge", partitions=64, raw=changes(tables.bronze_lines))
 def type_lines(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Lines; the contract parses them."""
     return raw.drop("_rescued")
 
 
-@hop(tables.orders, write="merge", raw=changes(tables.bronze_orders))
+@hop(tables.orders, write="merge", partitions=64, raw=changes(tables.bronze_orders))
 def type_orders(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Orders."""
     return raw.drop("_rescued")
