@@ -14,7 +14,7 @@ from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
 from lake.delta import DataFile
-from lake.dtypes import gate
+from lake.dtypes import Gate, gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
 from lake.plan import Plan
@@ -82,29 +82,22 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, d
     try:
         out = _with_validity(hop, out)
         schema = out.collect_schema()
-        marked, marks = refer(run, plan, contract, out)
+        judged = _judged(run, plan, contract, out, where)
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise _failed(hop, error) from None
-    judged = _sorted(plan, contract, marked, marks, where)
     passage = gate(judged.good.collect_schema())
-    good = judged.good.select(passage.expressions)
-    order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     driver = frames[hop.driver]
     traced = where is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
-    counted = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
     source = driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else []))
-    result = (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *counted)
-    losses = judged.good.select(passage.losses) if passage.losses else pl.LazyFrame()
-    kept = sink_parts(good.sort(order) if order else good, folder / "good")
-    refused = sink_parts(judged.bad, folder / "bad")
+    read: pl.DataFrame | None = None
     try:
-        if len(hop.inputs) == 1 and traced and judged.dead is None:
-            found = _apart(kept, refused, source, result, losses, judged.doubts, folder)
-        else:
-            sinks = [kept, refused, *([sink_parts(judged.dead, folder / "dead")] if judged.dead is not None else [])]
-            read = [source.collect(engine="streaming")] if _is_scanned(plan) else []  # read beside the sinks, what they read would be held for it
-            made = pl.collect_all([*sinks, *([] if read else [source]), result, losses, judged.doubts], engine="streaming")[len(sinks) :]
-            found = [*read, *made]
+        if not (len(hop.inputs) == 1 and traced and hop.deletes is None) and _is_written(schema):
+            beside = [] if _is_scanned(plan) else [source]
+            _, *counted = pl.collect_all([sink_parts(out, folder / "made"), *beside], engine="streaming")
+            read = counted[0] if counted else source.collect(engine="streaming")
+            out = scan_parts(folder / "made", schema)
+            judged = _judged(run, plan, contract, out, where)
+        found = _sunk(plan, judged, passage, out, folder, read if read is not None else source, traced=traced, where=where)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         told = translated(error, hop.table.name)
         raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
@@ -121,25 +114,46 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, d
     )  # fmt: skip
 
 
+def _judged(run: Run, plan: Plan, contract: type[Contract], out: pl.LazyFrame, where: pl.Expr | None) -> _Sorted:
+    """What the hop returned, with what its rows refer to, sorted by the contract."""
+    marked, marks = refer(run, plan, contract, out)
+    return _sorted(plan, contract, marked, marks, where)
+
+
 def _is_scanned(plan: Plan) -> bool:
     """Whether the rows that drive the hop are those of data files as they are, so that counting them apart costs little."""
     feed = plan.feeds.get(plan.hop.driver)
     return plan.again is None and (feed is None or (feed.grows_only and plan.hop.write != "by_key"))
 
 
-def _apart(
-    kept: pl.LazyFrame, refused: pl.LazyFrame, source: pl.LazyFrame, result: pl.LazyFrame, losses: pl.LazyFrame, doubts: pl.LazyFrame, folder: Path
-) -> list[pl.DataFrame]:
-    """The pass where each row comes from one row: the rows that passed are written alone, and the refused ones only where some are missing.
+def _is_written(schema: pl.Schema) -> bool:
+    """Whether Parquet gives rows of `schema` back as they were."""
+    return not any("128" in str(dtype) or "Object" in str(dtype) or "Unknown" in str(dtype) for dtype in schema.values())
 
-    Polars hands a shared frame to the faster of its readers without a bound, so that counting beside a sink would hold the table in memory (6 M rows of 19 columns:
-    1.9 GB, and 0.6 GB this way); what is counted here reads two columns.
+
+def _sunk(
+    plan: Plan, judged: _Sorted, passage: Gate, out: pl.LazyFrame, folder: Path, source: pl.LazyFrame | pl.DataFrame, *, traced: bool, where: pl.Expr | None
+) -> list[pl.DataFrame]:
+    """Write the rows that passed, and only if some are missing those that were refused or delete. What was read, what came out, what would be lost, what is doubtful.
+
+    One after the other over frames that are quick to make again: Polars hands a shared frame to the faster of its readers without a bound, so that
+    counting beside a sink would hold the table in memory (6 M rows of 19 columns: 1.9 GB, and 0.6 GB this way); what is counted here reads two columns.
     """
-    _, read = pl.collect_all([kept, source], engine="streaming")
-    made, lost, doubted = (frame.collect(engine="streaming") for frame in (result, losses, doubts))
+    hop = plan.hop
+    good = judged.good.select(passage.expressions)
+    order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
+    kept = sink_parts(good.sort(order) if order else good, folder / "good")
+    summed = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
+    result = (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *summed)
+    losses = judged.good.select(passage.losses) if passage.losses else pl.LazyFrame()
+    _, *beside = pl.collect_all([kept, *([source] if isinstance(source, pl.LazyFrame) else [])], engine="streaming")
+    read = beside[0] if beside else source.lazy().collect()
+    made, lost, doubted = (frame.collect(engine="streaming") for frame in (result, losses, judged.doubts))
     passed = scan_parts(folder / "good", pl.Schema({})).select(pl.len()).collect().item() if parts_in(folder / "good") else 0
-    if made["n"].item() != passed:
-        refused.collect(engine="streaming")
+    if where is not None or made["n"].item() != passed:
+        sink_parts(judged.bad, folder / "bad").collect(engine="streaming")
+        if judged.dead is not None:
+            sink_parts(judged.dead, folder / "dead").collect(engine="streaming")
     return [read, made, lost, doubted]
 
 

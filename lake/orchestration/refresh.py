@@ -110,7 +110,12 @@ def _done(run: Run, pipeline: Pipeline, *, full: bool, backfill: Range | None, c
     except TerminationSignal:
         leave(run)
         raise
-    report.skipped = [name for name in futures if name not in report.results and name not in report.failures]
+    missing = [step for step in pipeline.steps if step.name not in report.results and step.name not in report.failures]
+    for step in missing:
+        if set(step.after) <= report.results.keys():  # it could have been done: what stopped it is none of lake's errors
+            told = " ".join(str(futures[step.name].state.message).split())[:300]
+            report.failures[step.name] = LakeError(f"{step.name}: {told}", "See the log of its task in Prefect")
+    report.skipped = [step.name for step in missing if step.name not in report.failures]
     pipeline.finish(run, report)
     if unsent := announce(run, report):
         get_run_logger().warning("%s", unsent)
