@@ -14,15 +14,18 @@ from typing import Any
 
 from lake import partitions
 from lake.catalog import Catalog
+from lake.cluster import cluster
 from lake.compact import compact, rearrange
 from lake.datafile import sketch_path
 from lake.delta import file_of
 from lake.errors import CommitConflict, LakeError, NotFound
+from lake.log import schema_of_record
 from lake.receipts import LANDINGS, LOOKED_UP_BY, every_file
 from lake.record import Record
-from lake.release import numbers, read_release
+from lake.release import expire_releases, numbers, read_release
 from lake.replay import SCRATCH
 from lake.run import Run
+from lake.schemas import clustered_by
 from lake.store import Blob
 from lake.table import path_of
 from lake.uploads import abort, unfinished
@@ -48,10 +51,11 @@ class _Spans:
 
 
 def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
-    """Tidy every table, the landings, raw files and scratch places. One row a place: compacted, orphans, expired (files), bytes (freed)."""
+    """Tidy every table, the landings, releases, raw files and scratch places. One row a place: compacted, clustered, orphans, expired (files), bytes (freed)."""
     names = Catalog(run.store).folders()  # also those without a commit: what a killed first run left is tidied too
     if not dry_run:
-        yield from _compacted(run, names, told)
+        yield from _arranged(run, names, told)
+        yield _releases(run)
     needs = _needs(run, names)
     for path in sorted({*needs, *_tables_under(run, "quarantine"), *_tables_under(run, "system/tombstones")}):
         told(path)
@@ -64,16 +68,40 @@ def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = l
     yield _unfinished(run, dry_run=dry_run)
 
 
-def _compacted(run: Run, names: list[str], told: Callable[[str], None]) -> Iterator[Row]:
+def _arranged(run: Run, names: list[str], told: Callable[[str], None]) -> Iterator[Row]:
+    """Files put together, and sorted where they overlap."""
     for path in [*map(path_of, names), LANDINGS]:
         told(path)
-        count = 0
-        for _ in range(_PASSES):
-            went = compact(run, path, sort=LOOKED_UP_BY if path == LANDINGS else ())
-            count += went
-            if went == 0:
-                break
-        yield _row(path, compacted=count)
+        by = LOOKED_UP_BY if path == LANDINGS else _order_of(run, path)
+        compacted = _again(lambda path=path, by=by: compact(run, path, sort=by))  # type: ignore[misc]
+        clustered = _again(lambda path=path, by=by: cluster(run, path, by)) if path != LANDINGS else 0  # type: ignore[misc]
+        yield _row(path, compacted=compacted, clustered=clustered)
+
+
+def _again(work: Callable[[], int]) -> int:
+    """Do it until nothing is due, or long enough. Returns the sum."""
+    count = 0
+    for _ in range(_PASSES):
+        went = work()
+        count += went
+        if went == 0:
+            break
+    return count
+
+
+def _order_of(run: Run, path: str) -> tuple[str, ...]:
+    """The order of rows of a table, by its own account; none in bronze, which is as it landed."""
+    if path.startswith("bronze/"):
+        return ()
+    last = run.log(path).last_record()
+    known = schema_of_record(run.store, run.log(path), last[1]) if last else None
+    return clustered_by(known[2]) if known else ()
+
+
+def _releases(run: Run) -> Row:
+    """Releases that are older than the policy lets them be."""
+    kept = run.settings.releases
+    return _row("releases", expired=len(expire_releases(run.store, dt.datetime.now(dt.UTC) - kept)) if kept is not None else 0)
 
 
 def _needs(run: Run, names: list[str]) -> dict[str, _Needs]:
@@ -247,5 +275,5 @@ def _when(actions: list[dict[str, Any]]) -> dt.datetime:
     return dt.datetime.fromtimestamp(stamp / 1000, dt.UTC)
 
 
-def _row(place: str, *, compacted: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
-    return {"place": place, "compacted": compacted, "orphans": orphans, "expired": expired, "bytes": size}
+def _row(place: str, *, compacted: int = 0, clustered: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
+    return {"place": place, "compacted": compacted, "clustered": clustered, "orphans": orphans, "expired": expired, "bytes": size}

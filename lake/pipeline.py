@@ -367,13 +367,13 @@ def _imported(settings: Settings, name: str) -> Any:
         ) from None
     except LakeError:
         raise
-    except Exception as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
         where, line = _blamed(settings, name, error)
         told = " ".join(str(error).split())[:300]
         raise DeclarationError(f"{where} cannot be imported: {type(error).__name__}: {told}", f"See line {line}") from None
 
 
-def _blamed(settings: Settings, name: str, error: Exception) -> tuple[str, int]:
+def _blamed(settings: Settings, name: str, error: BaseException) -> tuple[str, int]:
     """The last file of the team's that an error passed through, and its line."""
     where, line = f"{name.replace('.', '/')}.py", 0
     trace = error.__traceback__

@@ -16,6 +16,7 @@ from lake.run import backoff
 from lake.store import Store
 
 _FOLDER = "system/releases"
+_EXPIRED = "system/expired-releases"
 _ATTEMPTS = 20
 
 
@@ -77,7 +78,7 @@ def find_release(store: Store, wanted: int | str | dt.date = "latest") -> Releas
         return read_release(store, known[-1])
     if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdecimal() and wanted.isascii()):
         if int(wanted) not in known:
-            raise UnknownName(f"there is no release {wanted}", f"The newest is {known[-1]}")
+            raise UnknownName(f"there is no release {wanted}", _instead(store, int(wanted), known))
         return read_release(store, int(wanted))
     moment = _end_of(wanted)
     for number in reversed(known):
@@ -85,6 +86,31 @@ def find_release(store: Store, wanted: int | str | dt.date = "latest") -> Releas
         if release.at <= moment:
             return release
     raise UnknownName(f"there is no release as early as {wanted}", f"The first is {known[0]}")
+
+
+def expire_releases(store: Store, before: dt.datetime) -> list[int]:
+    """Withdraw the releases made before that instant, but never the newest; returns their numbers. What they said stays readable, what they pinned need not.
+
+    A request a thousand releases, and three for each that is withdrawn.
+    """
+    there = [blob for blob in store.walk(_FOLDER) if blob.path.endswith(".json")][:-1]
+    gone = []
+    for blob in there:
+        if blob.modified >= before:
+            continue
+        body = store.get(blob.path)
+        release = Release.model_validate_json(body)
+        if release.at < before:
+            store.put(f"{_EXPIRED}/{release.number:010d}.json", body)
+            store.delete([blob.path])
+            gone.append(release.number)
+    return gone
+
+
+def _instead(store: Store, wanted: int, known: list[int]) -> str:
+    if wanted < known[-1] and store.head(f"{_EXPIRED}/{wanted:010d}.json") is not None:
+        return f"It was made longer ago than releases are kept (LAKE_RELEASES) and has expired; the oldest is {known[0]}"
+    return f"The newest is {known[-1]}"
 
 
 def release_meant(store: Store, wanted: int | str | dt.date = "latest") -> Release:

@@ -25,7 +25,7 @@ from lake.table import Table
 
 _CARRIED = {*PROVENANCE, RESCUED}
 _SEVERITIES = ("warn", "quarantine", "fail")
-_WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types", "sample", "tags")
+_WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types", "sample", "tags", "sort")
 _ABOUT_CHANGE = ("changes", "class", "transitive", "version")
 _WIDENS = {("byte", "short"), ("byte", "integer"), ("byte", "long"), ("short", "integer"), ("short", "long"), ("integer", "long"), ("float", "double")}
 
@@ -78,7 +78,9 @@ def describe(table: Table, schema: pl.Schema, renamed: dict[str, str] | None = N
     return {
         "table": table.name, "contract": promised["contract"] if promised else None, "description": table.summary, "owner": table.owner,
         "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {}, **policy,
-    } | ({"checks": table.checks} if table.checks else {}) | ({"sample": True} if table.sample else {}) | ({"tags": sorted(table.tags)} if table.tags else {})  # fmt: skip
+        **({"checks": table.checks} if table.checks else {}), **({"sample": True} if table.sample else {}),
+        **({"tags": sorted(table.tags)} if table.tags else {}), **({"sort": list(table.sort)} if table.sort else {}),
+    }  # fmt: skip
 
 
 def expected(table: Table) -> dict[str, Any] | None:
@@ -119,6 +121,11 @@ def fingerprint_of(doc: dict[str, Any]) -> str:
 def is_personal(column: dict[str, Any]) -> bool:
     """Whether a column of a schema document is marked as personal: its values are nowhere shown."""
     return bool((column.get("metadata") or {}).get("pii"))
+
+
+def clustered_by(document: dict[str, Any]) -> tuple[str, ...]:
+    """The columns whose order rows are best kept in: what readers filter on, if that is declared, else the key."""
+    return tuple(document.get("sort") or document.get("key") or ())
 
 
 def shown_columns(document: dict[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ class Settings(BaseModel):
     secret_access_key: SecretStr | None = Field(None, description="Secret for the endpoint.")
     session_token: SecretStr | None = Field(None, description="Token, where keys are temporary.")
     retention: dt.timedelta = Field(dt.timedelta(days=7), description="How long every version of a table stays readable; versions in releases stay for ever.")
+    releases: dt.timedelta | None = Field(None, description="How long releases can be opened; the newest always. None means for ever.")
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
     engine: Literal["local", "dask", "ray"] = Field("local", description="Where the partitions of a hop are done: here, as one; or on a Dask or Ray cluster.")
@@ -97,6 +98,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
     "session_token": ("AWS_SESSION_TOKEN",),
     "retention": ("LAKE_RETENTION",),
+    "releases": ("LAKE_RELEASES",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
     "engine": ("LAKE_ENGINE",),

@@ -313,7 +313,7 @@ def _marks(traced: bool) -> list[pl.Expr]:
 def _called(hop: Hop, frames: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
     try:
         out = hop.function(**frames)
-    except Exception as error:  # noqa: BLE001  # whatever the team's code raises is told as theirs, with their line
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the team's code raises is told as theirs, with their line
         raise _failed(hop, error) from None
     if not isinstance(out, pl.LazyFrame):
         raise HopFailed(f"hop {hop.function.__qualname__} returned {type(out).__name__}, not a LazyFrame", "Return the lazy frame; lake collects it")

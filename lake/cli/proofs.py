@@ -80,5 +80,12 @@ def maintain(dry_run: bool, env: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = {"place": "place", "compacted": "files put together", "orphans": "leftovers", "expired": "no longer needed", "bytes": "bytes freed"}
-    print_table([row for row in rows if any(row[name] for name in ("compacted", "orphans", "expired"))], columns, empty="Nothing to tidy.")
+    columns = {
+        "place": "place",
+        "compacted": "files put together",
+        "clustered": "files sorted",
+        "orphans": "leftovers",
+        "expired": "no longer needed",
+        "bytes": "bytes freed",
+    }
+    print_table([row for row in rows if any(row[name] for name in ("compacted", "clustered", "orphans", "expired"))], columns, empty="Nothing to tidy.")

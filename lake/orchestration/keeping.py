@@ -37,15 +37,18 @@ def upkeep_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: d
     def upkeep(dry_run: bool = False) -> State[Any]:
         with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id()) as run:
             rows = [
-                row for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug) if any(row[name] for name in ("compacted", "orphans", "expired"))
+                row
+                for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug)
+                if any(row[name] for name in ("compacted", "clustered", "orphans", "expired"))
             ]
         show_rows("upkeep", rows or [{"place": "nothing to tidy"}], "What upkeep put together and removed")
         freed = sum(row["bytes"] for row in rows)
         rename_run(f"lake upkeep · {freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'}")
-        return Completed(message=f"{sum(row['compacted'] for row in rows):,} files put together, {freed:,} bytes {'would be ' if dry_run else ''}freed")
+        together, sorted_ = (sum(row[name] for row in rows) for name in ("compacted", "clustered"))
+        return Completed(message=f"{together:,} files put together, {sorted_:,} overlapping ones sorted, {freed:,} bytes {'would be ' if dry_run else ''}freed")
 
     upkeep.__annotations__ |= {"dry_run": bool}
-    told = "Small files are put together; leftovers of killed runs, and files of versions that no release and no reader needs, are removed."
+    told = "Small files are put together, overlapping ones sorted; releases older than they are kept expire; leftovers of killed runs, and files of versions that no release and no reader needs, are removed."
     described(upkeep, told, dry_run="Say what would be done, and do nothing")
     return _flow(upkeep, told, schedule, owner, timeout)
 

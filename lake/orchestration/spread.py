@@ -6,7 +6,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from prefect.cache_policies import NO_CACHE
@@ -31,8 +31,9 @@ def spreading(settings: Settings) -> Iterator[Spread | None]:
     if settings.engine == "local":
         yield None
         return
-    with _runner(settings) as runner:
-        yield _Spread(runner)
+    runner = _runner(settings)
+    with ExitStack() as stack:
+        yield _Spread(runner, stack)
 
 
 def _do(name: str, text: str) -> str:  # noqa: ARG001  # the name is shown
@@ -48,10 +49,12 @@ _flow: Flow[..., None] = Flow(_nothing, name="partitions")
 
 
 class _Spread:
-    """Has partitions done on the cluster of a task runner, as tasks of the flow run in which it was made."""
+    """Has partitions done on the cluster of a task runner, as tasks of the flow run in which it was made. The cluster is reached with the first of them."""
 
-    def __init__(self, runner: TaskRunner[Any]) -> None:
+    def __init__(self, runner: TaskRunner[Any], stack: ExitStack) -> None:
         self._runner = runner
+        self._stack = stack
+        self._entered = False
         self._starting = threading.Lock()
         self._context = contextvars.copy_context()
         if (here := FlowRunContext.get()) is not None:
@@ -76,7 +79,10 @@ class _Spread:
         raise LakeError(f"{names}: the engine lost it {_TRIES} times: {' '.join(str(why).split())[:200]}", "See the engine's own log; nothing was published")
 
     def _submit(self, text: str) -> PrefectFuture[Any]:
-        with self._starting:  # the first one starts the cluster
+        with self._starting:
+            if not self._entered:
+                self._context.copy().run(self._stack.enter_context, self._runner)
+                self._entered = True
             return self._context.copy().run(self._runner.submit, _task, parameters={"name": _name(text), "text": text})
 
 

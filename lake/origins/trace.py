@@ -24,7 +24,7 @@ from lake.origins.kinds import Column, Kinds, merged
 from lake.origins.plan import bounds, walk
 
 _LONGEST_REASON = 300  # characters
-FAILS = (Exception, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
+FAILS = (Exception, SystemExit, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
 
 _one_at_a_time = threading.Lock()  # steps run in threads, and what warnings are shown is known to the whole process
 
