@@ -182,7 +182,7 @@ class Catalog:
         """The table's rows at `version`, or the newest."""
         newest, _ = self.last(name, version=version)
         try:
-            return open_snapshot(self.store, path_of(name), newest if version is None else version)
+            return open_snapshot(self.store, path_of(name), newest if version is None else version, log=self.log(name))
         except NotFound:
             raise UnknownName(f"{name} has no version {version}", f"The newest is {newest}") from None
 

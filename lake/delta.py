@@ -8,6 +8,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +18,11 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from lake.dtypes import delta_field, polars_type
 from lake.errors import NotFound, StoreError
-from lake.log import Action, TableLog
+from lake.log import CHECKPOINT_EVERY, Action, TableLog
 from lake.meter import carried
+from lake.state import State, bounds_in, schema_in, state_of
 from lake.store import Store
 
-_CHECKPOINT_EVERY = 20
 _MOST_BROUGHT = 200  # files
 _AT_ONCE = 4  # files
 _COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types whose bounds the log spells without rounding (texts rounded outwards)
@@ -62,7 +63,16 @@ class Snapshot:
     schema: pl.Schema
     metadata: dict[str, dict[str, Any]]
     files: tuple[DataFile, ...]
-    bounds: pl.DataFrame = field(default_factory=pl.DataFrame, compare=False, repr=False)
+    state: State | None = field(default=None, compare=False, repr=False)
+    told: pl.DataFrame | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def bounds(self) -> pl.DataFrame:
+        """What the log says of the values in each file: columns path, min.*, max.*, null_count.*."""
+        if self.told is not None:
+            return self.told
+        told = bounds_in([file.stats for file in self.files], self.schema)
+        return told.insert_column(0, pl.Series("path", [file.path for file in self.files], dtype=pl.String)) if told.width else told
 
     @property
     def rows(self) -> int:
@@ -130,8 +140,32 @@ def forget(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
             store.held.drop(f"{path}/{file.path}")
 
 
-def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
-    """The table at `path` as of `version`. Raises NotFound if there is none."""
+def open_snapshot(store: Store, path: str, version: int, *, log: TableLog | None = None, since: Snapshot | None = None) -> Snapshot:
+    """The table at `path` as of `version`, by its `log` if that is open already, from the snapshot of an earlier version if one is at hand. Raises NotFound if there is none."""
+    try:
+        known = (since.version, since.state) if since is not None and since.state is not None else None
+        state = state_of(store, log or TableLog(store, path), version, known)
+    except NotFound:
+        if not _is_committed(store, path, version):
+            raise NotFound(f"there is no table at {store.uri(path)} version {version}") from None
+        state = None
+    except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise StoreError(f"cannot open {store.uri(path)} version {version}: its log is damaged: {' '.join(str(error).split())[:200]}") from None
+    if state is None:
+        return _opened_by_delta(store, path, version)
+    fields = schema_in(state.schema)
+    schema = pl.Schema({field["name"]: polars_type(field["type"]) for field in fields})
+    return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, tuple(map(file_of, state.added.values())), state)
+
+
+def _is_committed(store: Store, path: str, version: int) -> bool:
+    """Whether the log has this version, as a commit or in a checkpoint."""
+    name = f"{path}/_delta_log/{version:020d}"
+    return any(store.head(f"{name}.{ending}") is not None for ending in ("json", "checkpoint.parquet"))
+
+
+def _opened_by_delta(store: Store, path: str, version: int) -> Snapshot:
+    """The same by delta-rs, which knows all of the protocol; and which says what is wrong with a log that cannot be read."""
     try:
         table = DeltaTable(store.uri(path), version=version, storage_options=store.options)
     except (TableNotFoundError, FileNotFoundError):
@@ -146,7 +180,7 @@ def open_snapshot(store: Store, path: str, version: int) -> Snapshot:
         for row in actions.select("path", "size_bytes", "num_records").iter_rows(named=True)
     )
     bounds = actions.select(pl.col("path"), pl.col("^(min|max|null_count)\\..*$"))
-    return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files, bounds)
+    return Snapshot(store, path, version, schema, {field["name"]: field["metadata"] for field in fields}, files, told=bounds)
 
 
 def file_of(add: dict[str, Any]) -> DataFile:
@@ -191,7 +225,7 @@ def table_id(log: TableLog) -> str | None:
 
 def checkpoint_if_due(store: Store, path: str, version: int) -> None:
     """Every 20 versions, sum the log up so that opening the table stays a fixed number of requests. A failure costs speed only."""
-    if version and version % _CHECKPOINT_EVERY == 0:
+    if version and version % CHECKPOINT_EVERY == 0:
         try:
             DeltaTable(store.uri(path), version=version, storage_options=store.options).create_checkpoint()
         except (DeltaError, OSError):

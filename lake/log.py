@@ -18,6 +18,8 @@ from lake.store import Store
 
 Action = dict[str, Any]
 _ENGINE = "lake/0.1.0"
+CHECKPOINT_EVERY = 20
+"""Versions, of which the last gets a checkpoint."""
 
 
 def moves_rows(action: Action) -> bool:
@@ -33,6 +35,7 @@ class TableLog:
         self.path = path
         self._known = -1
         self._commits: dict[int, list[Action]] = {}
+        self._pointer: int | None = None
 
     def version(self, *, at_least: int = -1) -> int:
         """The newest version, -1 if there is no table. `at_least` is a version known to exist, which saves a request."""
@@ -137,6 +140,7 @@ class TableLog:
         if not written and not self._holds(version, body):
             raise CommitConflict(f"{record.table} is already at version {version}: another run committed it first", "Run again; it plans anew")
         self._known = max(self._known, version)
+        self._commits[version] = [json.loads(line) for line in body.splitlines()]
         return version
 
     def _holds(self, version: int, body: str) -> bool:
@@ -150,11 +154,21 @@ class TableLog:
                 continue
         return False
 
+    def checkpoint(self, until: int) -> int:
+        """The version that a reader of version `until` may begin with: that of the newest checkpoint; where it is too new, that at which one is due; -1 for the start.
+
+        One request, or none. Whether there is a checkpoint where one was due, its reader will see.
+        """
+        newest = self._checkpointed()
+        return newest if newest <= until else until - until % CHECKPOINT_EVERY or -1
+
     def _checkpointed(self) -> int:
-        try:
-            return int(json.loads(self._store.get(f"{self.path}/_delta_log/_last_checkpoint"))["version"])
-        except NotFound:
-            return -1
+        if self._pointer is None:
+            try:
+                self._pointer = int(json.loads(self._store.get(f"{self.path}/_delta_log/_last_checkpoint"))["version"])
+            except NotFound:
+                self._pointer = -1
+        return self._pointer
 
     def _name(self, version: int) -> str:
         return f"{self.path}/_delta_log/{version:020d}.json"

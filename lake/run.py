@@ -73,8 +73,10 @@ class Run:
         """The table at `path` as of `version`, opened once a run."""
         with self._mutex:
             found = self._snapshots.get((path, version))
+            earlier = max((at for of, at in self._snapshots if of == path and at < version), default=None)
+            since = self._snapshots[path, earlier] if earlier is not None else None
         if found is None:
-            found = open_snapshot(self.store, path, version)
+            found = open_snapshot(self.store, path, version, log=self.log(path), since=since)
             with self._mutex:
                 self._snapshots[path, version] = found
         return found
