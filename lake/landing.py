@@ -37,10 +37,14 @@ _UPLOADS = 4
 _ATTEMPTS = 12
 _LONGEST_NAME = 200  # bytes
 _FOLD_EVERY = 16  # versions
+_LISTED = 1000  # objects in one listing
+_MOST_LISTED = 200_000  # objects whose names are held in memory
 _MET = "#met"  # in a receipt that is not committed yet: whether its content was in raw before
 
 Progress = Callable[[str, int, int], None]
 """Told of each file that was copied: its name, how many are done, and how many there are."""
+Met = Callable[[str], dict[str, dt.datetime]]
+"""What raw holds of a content: the objects in its folder, each with when it was written."""
 
 
 @dataclass
@@ -75,12 +79,13 @@ def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Land
     def told(name: str) -> None:
         progress(name, next(done), len(offered))
 
+    there = _met(run, source, known, len(offered))
     with run.workspace(f"land-{source.name}") as folder:
         for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
             part = folder / f"{number}"
             part.mkdir()
             with phase("read"):
-                receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told))
+                receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told, there))
             _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
             if log.version() % _FOLD_EVERY == 0:
@@ -132,11 +137,23 @@ def _age(candidate: Candidate) -> tuple[dt.datetime, str]:
     return candidate.modified or dt.datetime.min.replace(tzinfo=dt.UTC), candidate.name
 
 
-def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, outcome: Landed, told: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def _met(run: Run, source: Source, known: Known, offered: int) -> Met:
+    """What raw holds of a content, by its folder: looked up in one listing of all where that is fewer requests than one for each file that is offered."""
+    if offered < 2 or not known.receipts < min(offered * _LISTED, _MOST_LISTED):  # noqa: PLR2004  # one file is one listing
+        return lambda folder: {blob.path: blob.modified for blob in run.store.walk(folder)}
+    found: dict[str, dict[str, dt.datetime]] = {}
+    for blob in run.store.walk(f"raw/{source.name}"):
+        found.setdefault(blob.path.rsplit("/", 1)[0], {})[blob.path] = blob.modified
+    return lambda folder: found.get(folder, {})
+
+
+def _copy_all(
+    run: Run, source: Source, batch: list[Candidate], folder: Path, outcome: Landed, told: Callable[[str], None], there: Met
+) -> Iterator[dict[str, Any]]:
     def copy(numbered: tuple[int, Candidate]) -> dict[str, Any] | LakeError:
         number, candidate = numbered
         try:
-            return _copy(run, source, candidate, folder / f"{number}")
+            return _copy(run, source, candidate, folder / f"{number}", there)
         except SourceError as error:
             return error
         except NotFound:
@@ -155,7 +172,7 @@ def _copy_all(run: Run, source: Source, batch: list[Candidate], folder: Path, ou
             told(candidate.name)
 
 
-def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[str, Any]:
+def _copy(run: Run, source: Source, candidate: Candidate, spool: Path, met: Met) -> dict[str, Any]:
     """Copy one file into raw/ under its content's hash. Returns its receipt, without the time of landing."""
     spool.mkdir()
     plain, digest, size = spool / "plain", hashlib.sha256(), 0
@@ -171,7 +188,7 @@ def _copy(run: Run, source: Source, candidate: Candidate, spool: Path) -> dict[s
     name = _text(candidate.name)
     folder = f"raw/{source.name}/{sha256}"
     path = f"{folder}/{_object_name(name)}{suffix}"
-    there = {blob.path: blob.modified for blob in run.store.walk(folder)}
+    there = met(folder)
     if path not in there or dt.datetime.now(dt.UTC) - there[path] > run.settings.grace / 2:  # one as old as that may be about to be tidied away
         run.store.upload(path, stored)
     receipt = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lake.datafile import upload_parts
 from lake.delta import DataFile, checkpoint_if_due, creation, table_id
 from lake.log import schema_of_record
 from lake.meter import Spent, phase, telling
-from lake.record import Record
+from lake.record import Input, Record
 from lake.run import Run
 from lake.schemas import SchemaVersion, column_metadata, describe, register, sketched_columns
 from lake.table import Table
@@ -68,6 +69,8 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
         about = about | {"schema_document": version.document}
     before = previous
     with phase("commit"):
+        if not draft.aside:
+            mark(run.store, draft.table.name, sorted(_read(about.get("inputs", ())) - (_read(before.inputs) if before else set())))
         with contextlib.nullcontext(Spent({}, {})) if draft.aside else telling() as spent:
             record = Record(
                 at=dt.datetime.now(dt.UTC), run=run.info, schema_version=version.number, schema_fingerprint=version.fingerprint,
@@ -79,8 +82,6 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
                 seconds=spent.seconds, store=spent.store, **about,
             )  # fmt: skip
             run.check_goes_on()
-            if not draft.aside:
-                mark(run.store, record.table, sorted(_read(record) - (_read(before) if before else set())))
             committed = log.commit(draft.base + 1, actions, record)
         checkpoint_if_due(run.store, draft.path, committed)
     return committed, record
@@ -92,9 +93,9 @@ def _schema_version(run: Run, draft: Draft, previous: Record | None) -> SchemaVe
     return register(run.store, describe(draft.table, draft.schema, draft.renamed), known)
 
 
-def _read(record: Record) -> set[str]:
+def _read(inputs: Iterable[Input]) -> set[str]:
     """The tables that a commit read, without where raw files land."""
-    return {given.table for given in record.inputs if "/" not in given.table}
+    return {given.table for given in inputs if "/" not in given.table}
 
 
 def _change_action(file: DataFile) -> dict[str, Any]:

@@ -32,26 +32,27 @@ _KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
 
 @dataclass(frozen=True)
 class Known:
-    """The latest receipts of some files of a source as of a version of the landings: by name, and by content; and when the last file landed."""
+    """The latest receipts of some files of a source as of a version of the landings: by name, and by content; when the last file landed, and how many receipts there are of all."""
 
     version: int = -1
     newest: dt.datetime | None = None
     by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_content: dict[str, str] = field(default_factory=dict)
+    receipts: int = 0
 
 
 def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
     """What is known under `names`. Reads the files of receipts whose names lie between the first and the last of them, and no others."""
     version, last = run.log(LANDINGS).head()
     wanted = sorted(set(names))
-    newest = last.last_landed if last else None
+    newest, count = (last.last_landed, last.rows) if last else (None, 0)
     if version < 0 or not wanted:
         return Known(version, newest)
     between = pl.col("name").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1]))
     found = _of(run, source, version, {"name": (wanted[0], wanted[-1])}).filter(between)
     found = found.filter(pl.col("status") != "again")  # what is read anew says nothing of what its source offers
     rows = found.join(pl.LazyFrame({"name": wanted}), on="name", how="semi").select(_KEPT).sort("landed_at").collect(engine="streaming")
-    return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)})
+    return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)}, receipts=count)
 
 
 def files_of(run: Run, source: str, version: int, contents: Iterable[str]) -> dict[str, str]:
@@ -70,7 +71,7 @@ def since(run: Run, source: str, known: Known, upto: int) -> Known:
     for row in rows:
         by_name[row["name"]] = row
         by_content[row["sha256"]] = row["file"]
-    return Known(upto, known.newest, by_name, by_content)
+    return Known(upto, known.newest, by_name, by_content, known.receipts)
 
 
 def receipts_between(run: Run, source: str, start: int, end: int) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import polars as pl
@@ -65,7 +65,7 @@ class _Scratch(Run):
         """The rows held, if there are any."""
         there = self._real.snapshot(path, version)
         rows = self._held.get((path, version))
-        return there if rows is None else _Held(**vars(there), rows_held=rows)
+        return there if rows is None else _Held(**{each.name: getattr(there, each.name) for each in fields(there)}, rows_held=rows)
 
 
 def ascend(reading: Reading, nodes: Mapping[At, Node], hops: Mapping[str, Hop], tables: Mapping[str, Table]) -> Again:
