@@ -46,7 +46,8 @@ class _Otherwise(Run):
         self.tables: dict[tuple[str, int], pl.DataFrame] = {}
 
     def snapshot(self, path: str, version: int) -> Snapshot:
-        return _Some(**vars(self.real.snapshot(path, version)), rows_there=self.rows(path.replace("/", "."), version).lazy())
+        there = self.real.snapshot(path, version)
+        return _Some(**{each.name: getattr(there, each.name) for each in fields(there)}, rows_there=self.rows(path.replace("/", "."), version).lazy())
 
     def rows(self, table: str, version: int) -> pl.DataFrame:
         """A version of a table, from what its record says it has read."""
