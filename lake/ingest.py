@@ -214,19 +214,19 @@ def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Sc
         return item
     there = run.snapshot(path_of(table.name), base)
     held = there.scan().filter(pl.col(FILE) == item.consumed.file).unique([FILE, ROW])
-    if item.parts is None or item.fit is None:
+    if not item.accepted or item.fit is None:
         if held.head(1).collect(engine="streaming").height:
             raise SchemaRefused(f"{item.consumed.name}: it would be rejected whole now, and records of it were taken in", "Land a corrected file beside it")
         return item
     columns = [name for name in schema if name != RESCUED]
-    mine = pl.concat([_shaped(part, item, item.fit, schema) for part in parts_in(item.parts)]).join(held.select(ROW), on=ROW, how="semi")
+    mine = pl.concat([_shaped(frame, item, item.fit, schema) for frame in item.frames()]).join(held.select(ROW), on=ROW, how="semi")
     had = [name for name in columns if name in there.schema]
     was, now = pl.collect_all([held.select(content_sums(had)), mine.select(content_sums(columns))], engine="streaming")
     if read_sums(was.row(0, named=True)) != read_sums(now.row(0, named=True)):
         raise SchemaRefused(f"{item.consumed.name}: records that were taken in would read otherwise now", "Land a corrected file beside it")
     rows = int(was["content_rows"].item())
-    write_parts(scan_parts(item.parts, item.schema).join(held.select(ROW), on=ROW, how="anti", maintain_order="left"), parts)
-    return replace(item, parts=parts, content=None, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows}))
+    write_parts(pl.concat(item.frames() or [pl.LazyFrame(schema=item.schema)]).join(held.select(ROW), on=ROW, how="anti", maintain_order="left"), parts)
+    return replace(item, parts=parts, held=None, content=None, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows}))
 
 
 def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int) -> tuple[pl.DataFrame, int]:
@@ -268,7 +268,7 @@ def _united(table: Table, there: pl.Schema, done: list[Taken]) -> tuple[pl.Schem
     fitted: list[Taken] = []
     widened: dict[str, pl.DataType] = {}
     for item in done:
-        if item.parts is not None:
+        if item.accepted:
             found = fit(shape, item.schema, item.consumed.name)
             item = (
                 replace(item, fit=found) if found.refused is None else _refused(item, found, f"{item.consumed.name} does not fit {table.name}: {found.refused}")
@@ -282,7 +282,7 @@ def _united(table: Table, there: pl.Schema, done: list[Taken]) -> tuple[pl.Schem
 def _refused(item: Taken, found: Fit, reason: str) -> Taken:
     whole = item.rejects.clear().vstack(pl.DataFrame([(item.consumed.file, None, None, None, reason)], schema=item.rejects.schema, orient="row"))
     consumed = item.consumed.model_copy(update={"rows": 0, "rejects": 1, "reason": reason})
-    return replace(item, consumed=consumed, parts=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
+    return replace(item, consumed=consumed, parts=None, held=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
 
 
 def _put_together(done: list[Taken], schema: pl.Schema, parts: Path) -> Content:
@@ -295,7 +295,7 @@ def _put_together(done: list[Taken], schema: pl.Schema, parts: Path) -> Content:
         parts.mkdir(exist_ok=True)
         item.parts.rename(parts / f"{number:05d}")
         content += item.content
-    if any(item.parts for item in rest) or len(rest) == len(done):
+    if any(item.accepted for item in rest) or len(rest) == len(done):
         write_parts(_all_rows(rest, schema), parts / "rest")
         sums = scan_parts(parts / "rest", schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
         content += read_sums(sums.row(0, named=True))
@@ -308,11 +308,12 @@ def _is_shaped(item: Taken, schema: pl.Schema) -> bool:
 
 
 def _all_rows(done: list[Taken], schema: pl.Schema) -> pl.LazyFrame:
-    frames = [_shaped(part, item, item.fit, schema) for item in done if item.parts and item.fit for part in parts_in(item.parts)]
+    frames = [_shaped(frame, item, item.fit, schema) for item in done if item.fit for frame in item.frames()]
     return pl.concat(frames).select(list(schema)) if frames else pl.LazyFrame(schema=schema)
 
 
-def _shaped(part: Path, item: Taken, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
-    if _is_shaped(item, schema):
-        return pl.scan_parquet(part, schema=schema, missing_columns="insert", glob=False)
-    return found.frame(pl.scan_parquet(part, glob=False), schema)
+def _shaped(frame: pl.LazyFrame, item: Taken, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
+    """The rows of a file in the table's columns; those that it lacks are null."""
+    if not _is_shaped(item, schema):
+        return found.frame(frame, schema)
+    return frame.select(pl.col(name) if name in item.schema else pl.lit(None, dtype).alias(name) for name, dtype in schema.items())

@@ -49,8 +49,7 @@ def take_in(run: Run, table: Table, receipt: dict[str, Any], folder: Path, there
 
 def _held(run: Run, receipt: dict[str, Any], folder: Path) -> Fetched | None:
     """The file as it came, from this run's own copy."""
-    folder.mkdir(parents=True, exist_ok=True)
-    local = folder / "raw"
+    local = folder.with_name(f"{folder.name}.raw")
     return (local, receipt["packed"]) if run.raw.held is not None and run.raw.held.take(receipt["file"], local) else None
 
 
@@ -85,7 +84,7 @@ def _take_member(
         return Taken(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
     finally:
         (folder / "spool" / "plain").unlink(missing_ok=True)
-    parsed, rows = written.parsed, written.content.rows
+    parsed, rows = written.parsed, written.rows
     if rows + parsed.rejects.height != parsed.records and only is None:
         raise LakeError(
             f"{name}: {parsed.records:,} records in the file, but {rows:,} rows and {parsed.rejects.height:,} rejects",
@@ -94,7 +93,17 @@ def _take_member(
     consumed = ConsumedFile(file=place, name=name, rows=rows, rejects=parsed.rejects.height, mended=parsed.mended)
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
     renamed, conversions = dialect.renamed | parsed.renamed, written.conversions | parsed.notes
-    return Taken(consumed, folder / "rows", written.schema, rejects, renamed, conversions, remarks=parsed.remarks, content=written.content)
+    return Taken(
+        consumed,
+        folder / "rows" if written.held is None else None,
+        written.schema,
+        rejects,
+        renamed,
+        conversions,
+        remarks=parsed.remarks,
+        content=written.content,
+        held=written.held,
+    )
 
 
 def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeError:
@@ -109,12 +118,14 @@ def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeErro
 
 @dataclass(frozen=True)
 class _Written:
-    """The rows of one member as they were written, and how the member was read in the end."""
+    """The rows of one member as they were written, or held, and how the member was read in the end."""
 
     parsed: Parsed
     schema: pl.Schema
     conversions: dict[str, str]
-    content: Content
+    rows: int
+    content: Content | None
+    held: pl.DataFrame | None = None
 
 
 def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) -> _Written:
@@ -124,18 +135,22 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     frame = frame.select(*names, FILE, ROW, LANDED, RESCUED)
     passage = gate(frame.collect_schema(), represent=True)
     gated = frame.select(passage.expressions)
-    counts = [*content_sums(name for name in passage.schema if name != RESCUED), *(parsed.proof.counts if parsed.proof else [])]
+    few = parsed.proof is not None and parsed.proof.stats.size <= _SMALL  # the content of few rows is counted with that of others
+    counts = [*([] if few else content_sums(name for name in passage.schema if name != RESCUED)), *(parsed.proof.counts if parsed.proof else [])]
+    held: pl.DataFrame | None = None
     losses = frame.select(passage.losses) if passage.losses else pl.LazyFrame()
     try:
-        if parsed.proof is not None and parsed.proof.stats.size <= _SMALL:
-            counted, lost = _write_at_once(gated, counts, losses, rows)
+        if few:
+            held = gated.collect(engine="in-memory")
+            counted, lost = held.select(counts), losses.collect(engine="in-memory") if passage.losses else pl.DataFrame()
         elif parsed.proof is not None and parsed.proof.stats.size <= _AT_ONCE:
             _, counted, lost = pl.collect_all([sink_parts(gated, rows), gated.select(counts), losses], engine="streaming")
         else:  # Polars would hold in memory what the sink has not yet taken
             _, lost = pl.collect_all([sink_parts(gated, rows), losses], engine="streaming")
             counted = scan_parts(rows, passage.schema).select(counts).collect(engine="streaming")
         told = counted.row(0, named=True)
-        records = parsed.proof.records(told, scan_parts(rows, passage.schema)) if parsed.proof else parsed.records
+        written = held.lazy() if held is not None else scan_parts(rows, passage.schema)
+        records = parsed.proof.records(told, written) if parsed.proof else parsed.records
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         if parsed.proof is None:
             raise
@@ -145,12 +160,8 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
         return _write_gated(parsed.otherwise(), place, landed, rows)
     if passage.losses and (why := passage.lost(lost.row(0, named=True))):
         raise DTypeRefused(why, "Land the column as text")
-    return _Written(replace(parsed, records=records or 0), passage.schema, passage.conversions, read_sums(told))
-
-
-def _write_at_once(gated: pl.LazyFrame, counts: list[pl.Expr], losses: pl.LazyFrame, rows: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows of a small file, by way of memory."""
-    frame = gated.collect(engine="in-memory")
-    rows.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(rows / "0.parquet", compression="zstd", compression_level=1)
-    return frame.select(counts), losses.collect(engine="in-memory")
+    about = (replace(parsed, records=records or 0), passage.schema, passage.conversions)
+    if held is not None:
+        return _Written(*about, held.height, None, held)
+    content = read_sums(told)
+    return _Written(*about, content.rows, content)

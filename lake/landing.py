@@ -37,7 +37,7 @@ _UPLOADS = 4
 _ATTEMPTS = 12
 _LONGEST_NAME = 200  # bytes
 _FOLD_EVERY = 16  # versions
-_LISTED = 1000  # objects in one listing
+_LISTED = 20  # objects that are listed in the time of a request for one
 _MOST_LISTED = 200_000  # objects whose names are held in memory
 _MET = "#met"  # in a receipt that is not committed yet: whether its content was in raw before
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from lake.content import Content
 from lake.contract import FILE, ROW
-from lake.datafile import write_parts
+from lake.datafile import parts_in, write_parts
 from lake.fit import Fit
 from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
 from lake.receipts import named
@@ -24,7 +24,7 @@ _WHOLE = pl.col(ROW).is_null() & pl.col("line").is_null()  # a reject that stand
 
 @dataclass(frozen=True)
 class Taken:
-    """One member of one raw file, gated and written: where its parts are (None: it is rejected whole), and what came of it.
+    """One member of one raw file, gated: where its parts are, or its rows themselves (`held`) if these are few (neither: it is rejected whole), and what came of it.
 
     `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
     files of its name that were rejected whole. `remarks` say what is to be known of how it was read, `content` is that of all rows in `parts`, if known.
@@ -42,6 +42,18 @@ class Taken:
     corrects: bool = False
     remarks: tuple[str, ...] = ()
     content: Content | None = None
+    held: pl.DataFrame | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it has rows, if only none; else it is rejected whole."""
+        return self.parts is not None or self.held is not None
+
+    def frames(self) -> list[pl.LazyFrame]:
+        """Its rows, part by part, with the columns that it has."""
+        if self.held is not None:
+            return [self.held.lazy()]
+        return [pl.scan_parquet(part, glob=False) for part in parts_in(self.parts)] if self.parts is not None else []
 
     @property
     def notices(self) -> Iterator[Notice]:
@@ -65,7 +77,7 @@ def quarantine_files(
 
 def _corrected(run: Run, source: Source, before: Record | None, done: list[Taken]) -> list[str]:
     """The raw files that are rejected whole and of whose name a later one is taken in now."""
-    names = {item.name for item in done if item.corrects and item.parts is not None}
+    names = {item.name for item in done if item.corrects and item.accepted}
     if before is None or not before.rejects or not names:
         return []
     whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).str.split("#").list.first()).unique().collect(engine="streaming")
@@ -79,7 +91,7 @@ def write_rejects(run: Run, done: list[Taken], batch: str, parts: Path) -> None:
         if item.rejects.height:
             bare = item.rejects.lazy().with_columns(rules=pl.lit([], dtype=BARE["rules"]), row=pl.lit(None, dtype=BARE["row"]))
             known = stamped(bare, run, batch, None)
-            late = item.parts is None and any(other.name == item.name and other.corrects and other.parts is not None for other in done[i + 1 :])
+            late = not item.accepted and any(other.name == item.name and other.corrects and other.accepted for other in done[i + 1 :])
             frames.append(resolved(known, run) if late else known)
     if frames:
         write_parts(pl.concat(frames), parts)

@@ -116,7 +116,6 @@ def read_member(
     """
     if dialect.problem:
         raise FileRejected(dialect.problem, "The bytes are kept in raw; correct the file or its source, and land it again")
-    spool.mkdir(parents=True, exist_ok=True)
     if dialect.format == "empty":
         return Parsed(pl.LazyFrame(schema={ROW: pl.Int64(), RESCUED: pl.String()}), pl.DataFrame(schema=REJECTS), 0)
     most = None if ours else most_bytes(path, compression, dialect.most_bytes)
@@ -150,7 +149,6 @@ def texts_of(
     wanted, found = frozenset(records), dict[int, tuple[int, bytes]]()
     if dialect.problem or dialect.format not in ("csv", "ndjson") or not wanted:
         return found
-    spool.mkdir(parents=True, exist_ok=True)
     most = None if ours else most_bytes(path, compression, dialect.most_bytes)
     plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
     if dialect.format == "ndjson":
@@ -166,6 +164,7 @@ def texts_of(
 
 def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, most: int | None) -> Path:
     """The unpacked bytes as a local file, in UTF-8 if they are text."""
+    spool.mkdir(parents=True, exist_ok=True)
     target = spool / "plain"
     chunks = unpack(path, compression, dialect.member, name, most)
     text = dialect.format in ("csv", "json", "ndjson")
