@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import email.utils
 import fnmatch
+import os
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,14 +82,32 @@ def _in_folder(source: Source, at: Path, root: Path) -> Iterator[Candidate]:
     at = at if at.is_absolute() else root / at
     if not at.exists():
         raise SourceError(f"source {source.name}: there is no {at}", "Create it, or correct `at` in sources.py")
-    files = [at] if at.is_file() else sorted(path for path in at.rglob("*") if path.is_file())
-    for path in files:
-        name = path.name if at.is_file() else path.relative_to(at).as_posix()
-        hidden = at.is_dir() and any(part.startswith(".") for part in name.split("/"))
-        if not hidden and fnmatch.fnmatchcase(name, source.pattern):
-            stat = path.stat()
+    if at.is_file():
+        offered = [(at.name, at.stat())]
+        at = at.parent
+    else:
+        offered = sorted(_below(at, ""), key=lambda found: found[0].split("/"))
+    for name, stat in offered:
+        if fnmatch.fnmatchcase(name, source.pattern):
             modified = dt.datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, dt.UTC)
-            yield Candidate(name, stat.st_size, modified, None, partial(_file_chunks, path))
+            yield Candidate(name, stat.st_size, modified, None, partial(_file_chunks, at / name))
+
+
+def _below(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The files below a folder by their names from there, each looked at once. Hidden ones and links to folders are left out, as are folders that may not be read."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(folder / entry.name, f"{prefix}{entry.name}/")
+        else:
+            with contextlib.suppress(OSError):  # gone meanwhile, or a link to nothing
+                if entry.is_file():
+                    yield f"{prefix}{entry.name}", entry.stat()
 
 
 def _file_chunks(path: Path) -> Iterator[bytes]:
