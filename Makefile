@@ -28,7 +28,7 @@ check:  ## format, lint, types, import contracts, dependency hygiene, spelling, 
 
 bench:  ## measure against the same work written by hand; SCALE=1 REPEATS=3 WORK="A B" choose
 	@sh scripts/venv.sh dev
-	@SCALE="$(SCALE)" REPEATS="$(REPEATS)" WORK="$(WORK)" .venv/bin/python -m tests.bench.run
+	@SCALE="$(SCALE)" REPEATS="$(REPEATS)" WORK="$(WORK)" FLOOR="$(FLOOR)" .venv/bin/python -m tests.bench.run
 
 format:  ## put every file into shape
 	@sh scripts/venv.sh dev

@@ -32,6 +32,8 @@ from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
 _ATTEMPTS = 5
+_LARGE = 1 << 30
+"""Bytes of Parquet that a hop reads beyond which no other such hop is done beside it, so that memory holds one of them."""
 
 
 def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, backfill: Range | None = None) -> Outcome:
@@ -51,10 +53,22 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
         if not plan.needed:
             return Outcome.nothing(hop.table.name, plan.base, plan.before, plan.reason)
         try:
-            return carry_out(run, plan, started)
+            with run.alone if _size(run, plan) > _LARGE else nullcontext():
+                return carry_out(run, plan, started)
         except CommitConflict:
             backoff(attempt)
     raise CommitConflict(f"{hop.table.name} lost {_ATTEMPTS} races against other runs", "Run again")
+
+
+def _size(run: Run, plan: Plan) -> int:
+    """About how many bytes of Parquet the hop will read."""
+    size = 0
+    for name, given in plan.inputs.items():
+        if name in plan.feeds:
+            size += sum(file.size for _, file in (*plan.feeds[name].added, *plan.feeds[name].changed))
+        elif (last := run.log(path_of(given.table)).last_record(until=given.end)) is not None:
+            size += last[1].bytes
+    return size
 
 
 def carry_out(run: Run, plan: Plan, started: float) -> Outcome:

@@ -38,7 +38,7 @@ class Run:
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
     at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
-    `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
+    `alone` is held by a hop that reads so much that it had better be the only such one. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
 
     def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None, judges_moment: bool = True) -> None:
@@ -50,6 +50,7 @@ class Run:
         self.pins: dict[str, int] = {}
         self.spread: Spread | None = None
         self.span: Span | None = None
+        self.alone = threading.Lock()
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()

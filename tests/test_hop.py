@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +34,11 @@ from tests.conftest import ROOT, fresh_env
 from tests.tiny import bring, bronze_orders, clean, clean_orders, last_record, orders, rows_of, sum_orders, total, totals, write_orders
 
 _ROWS = [(1, "ann", "1.50", "2024-01-01"), (2, "bob", "2.00", "2024-01-01"), (3, "ann", "4.00", "2024-01-02")]
+
+
+def _copied(orders: pl.LazyFrame) -> pl.LazyFrame:
+    """Orders as they are."""
+    return orders
 
 
 def test_nothing_new_is_no_commit(run: Run, tmp_path: Path) -> None:
@@ -394,6 +400,34 @@ def test_a_thousand_versions_keep_a_run_at_a_few_requests(run: Run, tmp_path: Pa
                 assert make_plan(fresh, clean_orders).needed is False
                 counts.append(fresh.store.requests.total())
     assert counts[1] <= counts[0] <= 8
+
+
+def test_hops_that_read_much_are_done_one_at_a_time(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once in a run wait for each other where both read more than is good for memory; small ones do not."""
+    import lake.execute as execution
+
+    write_orders(tmp_path, "a.csv", _ROWS)
+    bring(run, tmp_path, clean_orders)
+    others = [hop(Table(f"silver.shop.copy{number}", tiny.Order, max_rejected=1.0), orders=orders)(_copied) for number in range(2)]
+    going, most, done = [0], [0], execution.carry_out
+
+    def slow(*args: Any) -> Any:
+        going[0] += 1
+        most[0] = max(most[0], going[0])
+        time.sleep(0.3)
+        try:
+            return done(*args)
+        finally:
+            going[0] -= 1
+
+    monkeypatch.setattr(execution, "carry_out", slow)
+    for limit, at_once in ((1 << 30, 2), (0, 1)):
+        monkeypatch.setattr(execution, "_LARGE", limit)
+        most[0] = 0
+        with ThreadPoolExecutor(2) as pool:
+            assert all(outcome.changed for outcome in pool.map(lambda one: execution.execute(run, one, full=True), others))
+        assert most[0] == at_once
+        others = [hop(Table(f"silver.shop.again{number}", tiny.Order, max_rejected=1.0), orders=orders)(_copied) for number in range(2)]
 
 
 def test_conflicts_end_in_a_clear_error_when_they_never_stop(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
