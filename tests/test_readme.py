@@ -79,7 +79,7 @@ def test_what_is_shown_under_break_it_works(tmp_path: Path) -> None:
     first = _python(["-m", "lake", "run", "nyc", "--no-prefect"], ROOT, home)
     assert first.returncode == 0, first.stderr
     shell = f'set -e\nlake() {{ "{sys.executable}" -m lake "$@"; }}\n' + block.replace(
-        "timeout -s KILL 3 lake", f'timeout -s KILL 3 "{sys.executable}" -m lake'
+        "timeout -s KILL 1.5 lake", f'timeout -s KILL 1.5 "{sys.executable}" -m lake'
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home)}
     done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False)
