@@ -27,7 +27,7 @@ from lake.delta import DataFile, scan_files
 from lake.dtypes import delta_type, polars_type
 from lake.errors import LakeError
 from lake.hop import Hop
-from lake.meter import carried
+from lake.meter import carried, count
 from lake.origins import looks_across_rows
 from lake.plan import Plan
 from lake.record import Input, Within
@@ -103,7 +103,7 @@ class Done(_Frozen):
     content: tuple[int, int, int]
     conversions: dict[str, str]
     freshest: dt.datetime | None
-    requests: dict[str, int]
+    asked: dict[str, int]
 
 
 class Failed(_Frozen):
@@ -186,7 +186,7 @@ def carry(run: Run, hop: Hop, partition: Partition) -> Done:
     driving = scan_files(run.store, path_of(given.table), schema, tuple(place.file() for place in partition.files))
     path = path_of(partition.table)
     aside = f"{SCRATCH}/{partition.batch}/{partition.number}-{uuid.uuid4().hex[:8]}"
-    before = dict(run.store.requests)
+    before = run.store.requests + run.store.bytes
     with run.workspace(f"partition-{partition.table}") as folder:
         staged = stage(run, plan, folder, driving=driving)
         if partition.stands:
@@ -199,7 +199,7 @@ def carry(run: Run, hop: Hop, partition: Partition) -> Done:
         number=partition.number, good=good, bad=bad, dead=dead, columns={name: delta_type(dtype) for name, dtype in staged.schema.items()},
         read=staged.read, out=staged.out, passed=staged.passed, rejected=staged.rejected, rules=staged.rules, warned=staged.warned, counted=staged.counted,
         intact=staged.intact, content=(staged.content.rows, staged.content.low, staged.content.high), conversions=staged.conversions,
-        freshest=staged.freshest, requests={verb: count - before.get(verb, 0) for verb, count in run.store.requests.items()},
+        freshest=staged.freshest, asked=dict(+((run.store.requests + run.store.bytes) - before)),
     )  # fmt: skip
 
 
@@ -219,6 +219,8 @@ def gathered(run: Run, plan: Plan, partitions: Sequence[Partition], done: Sequen
         warned.update(one.warned)
         conversions |= one.conversions
         content += Content(*one.content)
+        for what, number in one.asked.items():
+            count(what, number)
     dead = folder / "dead" if first.dead is not None else None
     aside = [(place, folder / "bad") for one in done for place in one.bad] + [(place, folder / "dead") for one in done for place in one.dead or ()]
     aside += [] if stands else [(place, folder / "good") for one in done for place in one.good]
