@@ -32,10 +32,11 @@ _REGISTERS = 1 << _LG
 _KLL = 200  # a rank error of 1.3 %
 _LG_FREQUENT = 8
 _AT_MOST = 200_000  # values of a file go into a quantile sketch: evenly chosen, far finer than the sketch
-_LOOKED_AT = 5_000  # texts of a file whose pattern is looked at
+_LOOKED_AT = 5_000  # texts of a file whose pattern is looked at, and by which it is known whether texts repeat
 _PATTERNS = 20
 _SEED = 42
 _DECIMAL = "decimal"
+_COUNT = "count of it"
 _KINDS = {"distinct": ds.hll_sketch, "quantiles": ds.kll_doubles_sketch, "lengths": ds.kll_doubles_sketch, "frequent": ds.frequent_strings_sketch}
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -152,15 +153,12 @@ def sketch(column: pl.Series, *, values: bool, bare: bool = False) -> ColumnSket
         if isinstance(dtype, pl.List) and len(there):
             _measure(made, there.list.len())
         return made
+    if dtype == pl.String:
+        _texts(made, there, values=values)
+        return made
     made.distinct = _distinct(there)
     if dtype == pl.Binary:
         _measure(made, there.bin.size())
-    elif dtype == pl.String:
-        _measure(made, there.str.len_chars())
-        made.bounds = there.min(), there.max()
-        made.low, made.high = made.bounds if values else (None, None)
-        made.frequent = _frequent(there) if values and len(there) else None
-        made.patterns = _patterns(there)
     elif dtype.is_numeric() or dtype.is_temporal():
         physical = there.to_physical() if dtype.is_temporal() else there
         numbers = physical.drop_nans() if dtype.is_float() else physical
@@ -172,6 +170,32 @@ def sketch(column: pl.Series, *, values: bool, bare: bool = False) -> ColumnSket
     return made
 
 
+def _texts(made: ColumnSketch, there: pl.Series, *, values: bool) -> None:
+    """What is known of texts. Where some of them are a few that repeat, as in a column of states, the rest follows from each of these once."""
+    some = there.gather_every(_step(there, _LOOKED_AT))
+    few = len(there) <= _LOOKED_AT or some.n_unique() < len(some) / 10
+    counts = there.value_counts(name=_COUNT) if few else None
+    each = there if counts is None else counts.to_series(0)
+    made.distinct = _distinct(each)
+    lengths = each.str.len_chars()
+    made.shortest, made.longest = lengths.min(), lengths.max()  # type: ignore[assignment]  # whole numbers
+    made.lengths = _quantiles(there.gather_every(_step(there, _AT_MOST)).str.len_chars().cast(pl.Float64))
+    made.bounds = each.min(), each.max()
+    made.low, made.high = made.bounds if values else (None, None)
+    made.frequent = _frequent(_counted(there, some) if counts is None else counts) if values and len(there) else None
+    made.patterns = _patterns(some)
+
+
+def _counted(texts: pl.Series, some: pl.Series) -> pl.DataFrame:
+    """How often those texts come that repeat among `some`: one that makes up a hundredth of all is there fifty times."""
+    repeated = some.filter(some.is_duplicated()).unique()
+    return texts.filter(texts.is_in(repeated.implode())).value_counts(name=_COUNT)
+
+
+def _step(values: pl.Series, at_most: int) -> int:
+    return max(1, -(-len(values) // at_most))
+
+
 def _measure(made: ColumnSketch, lengths: pl.Series) -> None:
     made.shortest, made.longest = lengths.min(), lengths.max()  # type: ignore[assignment]  # whole numbers
     made.lengths = _quantiles(lengths.cast(pl.Float64))
@@ -181,21 +205,20 @@ def _quantiles(numbers: pl.Series) -> Any:
     if not len(numbers):
         return None
     made = ds.kll_doubles_sketch(_KLL)
-    made.update(np.array(numbers.gather_every(-(-len(numbers) // _AT_MOST)).to_numpy()))  # it takes no array that is read-only
+    made.update(np.array(numbers.gather_every(_step(numbers, _AT_MOST)).to_numpy()))  # it takes no array that is read-only
     return made
 
 
-def _frequent(texts: pl.Series) -> Any:
+def _frequent(counts: pl.DataFrame) -> Any:
     made = ds.frequent_strings_sketch(_LG_FREQUENT)
-    for value, count in texts.value_counts(sort=True).head(1 << _LG_FREQUENT).iter_rows():
+    for value, count in counts.top_k(1 << _LG_FREQUENT, by=_COUNT).iter_rows():
         made.update(value, count)
     return made
 
 
 def _patterns(texts: pl.Series) -> dict[str, int]:
-    """The shapes of some of the texts: A a capital, a another letter, 9 a digit, + for one that repeats."""
-    some = texts.gather_every(max(1, -(-len(texts) // _LOOKED_AT))).str.slice(0, 60)
-    shapes = some.str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\d", "9")
+    """The shapes of the texts: A a capital, a another letter, 9 a digit, + for one that repeats."""
+    shapes = texts.str.slice(0, 60).str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\d", "9")
     for sign in "Aa9":
         shapes = shapes.str.replace_all(sign + "{2,}", sign + "+")
     return {str(shape): int(count) for shape, count in shapes.value_counts(sort=True).head(_PATTERNS).iter_rows()}

@@ -135,6 +135,27 @@ def test_quantiles_are_within_the_error_that_is_told() -> None:
     assert (made.low, made.high) == (values.min(), values.max())
 
 
+@pytest.mark.parametrize("others", [30, 300_000])
+def test_frequent_texts_are_found_among_few_others_and_among_many(others: int) -> None:
+    """Beside texts that repeat and beside texts of which each is another: with about how often they come, and nothing that is not frequent."""
+    rng = np.random.default_rng(7)
+    texts = [f"order {number}" for number in rng.integers(0, others, 188_000)] + ["late"] * 10_000 + ["lost"] * 2_000
+    column = pl.Series("note", rng.permutation(texts))
+    made = sketch(column, values=True)
+    exact = dict(column.value_counts().iter_rows())
+    found = dict(made.most_frequent())
+    assert {"late"} <= set(found)
+    assert found["late"] == pytest.approx(10_000, rel=0.02)
+    assert all(exact[text] == pytest.approx(count, rel=0.02) for text, count in found.items())
+    if others > 1_000:
+        assert next(iter(found)) == "late"
+        assert found["lost"] == 2_000
+    assert made.distinct.get_lower_bound(3) <= len(exact) <= made.distinct.get_upper_bound(3)
+    lengths = column.str.len_chars()
+    assert (made.rows, made.nulls, made.shortest, made.longest) == (200_000, 0, lengths.min(), lengths.max())
+    assert (made.low, made.high) == (column.min(), column.max())
+
+
 def test_every_type_has_its_profile(tmp_path: Path) -> None:
     """Nulls, NaN, infinities, dates beyond the calendar, decimals of 38 digits, binaries, lists and structs; and it is the same after it was stored."""
     write_parts(ODD.lazy(), tmp_path)
