@@ -54,9 +54,9 @@ def place(tmp_path: Path) -> Iterator[Path]:
     assert left_running(tmp_path) == []
 
 
-def shop(place: Path, name: str) -> Project:
+def shop(place: Path, name: str, **variables: str) -> Project:
     """A project with bronze in several data files, of which one order of the last corrects one of the first."""
-    project = make_project(place / name, LAKE_HOME=str(place / name / "home"), LAKE_ENV="dev", LAKE_PARTITION_BYTES="1", HOME=str(place))
+    project = make_project(place / name, LAKE_HOME=str(place / name / "home"), LAKE_ENV="dev", LAKE_PARTITION_BYTES="1", HOME=str(place), **variables)
     (project.root / "flows" / "shop" / "hops.py").unlink()
     (project.root / "incoming" / "monday.csv").unlink()
     for number in range(FILES):
