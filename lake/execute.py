@@ -32,8 +32,8 @@ from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
 _ATTEMPTS = 5
-_LARGE = 1 << 30
-"""Bytes of Parquet that a hop reads beyond which no other such hop is done beside it, so that memory holds one of them."""
+_UNPACKED = 4
+"""Bytes in memory of a byte of Parquet, as a rule."""
 
 
 def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, backfill: Range | None = None) -> Outcome:
@@ -53,7 +53,7 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
         if not plan.needed:
             return Outcome.nothing(hop.table.name, plan.base, plan.before, plan.reason)
         try:
-            with run.alone if _size(run, plan) > _LARGE else nullcontext():
+            with run.room.take(_UNPACKED * _size(run, plan)):
                 return carry_out(run, plan, started)
         except CommitConflict:
             backoff(attempt)

@@ -27,6 +27,7 @@ from lake.table import Table
 from lake.taken import Taken
 
 _AT_ONCE = 1 << 27  # bytes of text that may be in memory
+_IN_MEMORY = 4  # bytes of a byte of text, in columns
 _SMALL = 1 << 20  # bytes of text that are quicker parsed than a stream is set up
 
 Fetched = tuple[Path, Compression | None]
@@ -41,7 +42,7 @@ def take_in(run: Run, table: Table, receipt: dict[str, Any], folder: Path, there
     local, compression = there or _held(run, receipt, folder) or fetched(run, receipt, folder)
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
     strict = table.policy == "strict"
-    result = [_take_member(local, compression, dialect, receipt, folder / f"m{i}", strict=strict, only=only) for i, dialect in enumerate(dialects)]
+    result = [_take_member(run, local, compression, dialect, receipt, folder / f"m{i}", strict=strict, only=only) for i, dialect in enumerate(dialects)]
     if there is None:
         local.unlink()
     return [replace(item, name=receipt["name"], corrects=receipt["status"] == "landed") for item in result]
@@ -64,7 +65,7 @@ def fetched(run: Run, receipt: dict[str, Any], folder: Path) -> Fetched:
 
 
 def _take_member(
-    local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool, only: pl.Series | None
+    run: Run, local: Path, compression: Compression | None, dialect: Dialect, receipt: dict[str, Any], folder: Path, *, strict: bool, only: pl.Series | None
 ) -> Taken:
     place = receipt["file"] + (f"#{dialect.member}" if dialect.member and compression == "zip" else "")
     name = receipt["name"] + (f" ({dialect.member})" if dialect.member else "")
@@ -73,7 +74,8 @@ def _take_member(
         parsed = read_member(local, compression, dialect, name, folder / "spool", ours=ours, strict=strict, proving=only is None)
         if only is not None:
             parsed = replace(parsed, frame=parsed.frame.filter(pl.col(ROW).is_in(only.implode())))
-        written = _write_gated(parsed, place, came(receipt), folder / "rows")
+        with run.room.take(_IN_MEMORY * min(parsed.proof.stats.size if parsed.proof else local.stat().st_size, _AT_ONCE)):
+            written = _write_gated(parsed, place, came(receipt), folder / "rows")
     except (FileRejected, DTypeRefused, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         rejected = _as_rejection(error, name, dialect)
         whole = pl.DataFrame(

@@ -24,6 +24,7 @@ from lake.logs import start_logs
 from lake.meter import at_work, metered
 from lake.probe import ensure_trusted
 from lake.record import RunInfo
+from lake.room import make_room, spill
 from lake.settings import Settings
 from lake.store import Store, open_store
 from lake.telemetry import run_span, start_traces
@@ -38,7 +39,7 @@ class Run:
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
     at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
-    `alone` is held by a hop that reads so much that it had better be the only such one. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
+    `room` is the memory that its steps share. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
 
     def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None, judges_moment: bool = True) -> None:
@@ -50,7 +51,7 @@ class Run:
         self.pins: dict[str, int] = {}
         self.spread: Spread | None = None
         self.span: Span | None = None
-        self.alone = threading.Lock()
+        self.room = make_room(settings.memory)
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._mutex = threading.Lock()
@@ -108,6 +109,8 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
     """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
     start_logs(settings.log)
     start_traces()
+    if settings.memory is not None:
+        spill(settings.memory, settings.state / "spilled")
     info = _info(flow, trigger, prefect_flow_run)
     with run_span(info, settings.env) as span, metered():
         with at_work("start"):

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from lake.errors import SettingsError
 
@@ -54,6 +54,9 @@ class Settings(BaseModel):
     releases: dt.timedelta | None = Field(None, description="How long releases can be opened; the newest always. None means for ever.")
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
+    memory: ByteSize | None = Field(
+        None, gt=0, description="About how much memory a run may take, such as 1GB: beyond it less is done at once, and more on disk."
+    )
     engine: Literal["local", "dask", "ray"] = Field("local", description="Where the partitions of a hop are done: here, as one; or on a Dask or Ray cluster.")
     engine_address: str | None = Field(None, description="The cluster's address, such as tcp://host:8786 or ray://host:10001; none starts one here.")
     partition_bytes: int = Field(32 << 20, ge=1, description="So many bytes of Parquet are worth a partition of their own.")
@@ -101,6 +104,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "releases": ("LAKE_RELEASES",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
+    "memory": ("LAKE_MEMORY",),
     "engine": ("LAKE_ENGINE",),
     "engine_address": ("LAKE_ENGINE_ADDRESS",),
     "partition_bytes": ("LAKE_PARTITION_BYTES",),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.town import Town, processes_in, town_in, until, until_none
+from tests.town import Town, asked, processes_in, town_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -154,15 +154,15 @@ def test_what_people_paused_stays_paused(town: Town) -> None:
     """A schedule that was paused in the page, and a deployment that was, are still so after the worker registered everything anew."""
     refresh, land = town.deployment("shop/refresh"), town.deployment("shop/land")
     (schedule,) = refresh["schedules"]
-    httpx.patch(f"{town.page}/api/deployments/{refresh['id']}/schedules/{schedule['id']}", json={"active": False}, trust_env=False).raise_for_status()
-    httpx.post(f"{town.page}/api/deployments/{land['id']}/pause_deployment", trust_env=False).raise_for_status()
+    asked("PATCH", f"{town.page}/api/deployments/{refresh['id']}/schedules/{schedule['id']}", {"active": False})
+    asked("POST", f"{town.page}/api/deployments/{land['id']}/pause_deployment")
     times = town.parts["worker"]["restarts"]
     town.kill("worker")
     town.restarted("worker", times + 1)
     assert [one["active"] for one in town.deployment("shop/refresh")["schedules"]] == [False]
     assert town.deployment("shop/refresh")["paused"] is False
     assert town.deployment("shop/land")["paused"] is True
-    httpx.post(f"{town.page}/api/deployments/{land['id']}/resume_deployment", trust_env=False).raise_for_status()
+    asked("POST", f"{town.page}/api/deployments/{land['id']}/resume_deployment")
 
 
 def test_a_run_that_is_cancelled_stops_within_seconds_and_publishes_nothing(town: Town) -> None:

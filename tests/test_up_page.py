@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,7 +16,7 @@ from playwright.sync_api import Page, expect
 from lake.service import free_ports
 from tests.browser import browser_page
 from tests.test_cli import run_lake
-from tests.town import ENDED, processes_in, until, until_none
+from tests.town import ENDED, asked, processes_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 _SHOTS = os.environ.get("LAKE_SCREENSHOTS")  # a folder: `make pictures` names it
@@ -53,8 +52,7 @@ def page(up: str) -> Iterator[Page]:
 
 
 def _runs(page: str) -> list[dict[str, Any]]:
-    answered = httpx.post(f"{page}/api/flow_runs/filter", json={"sort": "START_TIME_DESC"}, trust_env=False, timeout=30)
-    found: list[dict[str, Any]] = answered.raise_for_status().json()
+    found: list[dict[str, Any]] = asked("POST", f"{page}/api/flow_runs/filter", {"sort": "START_TIME_DESC"}).json()
     return [run for run in found if run["state"]["type"] != "SCHEDULED"]
 
 
@@ -130,15 +128,14 @@ def test_automations_tell_what_they_are_for(up: str, page: Page) -> None:
 
 
 def _start(up: str, name: str, **parameters: Any) -> str:
-    deployment = httpx.get(f"{up}/api/deployments/name/{name}", trust_env=False, timeout=30).raise_for_status().json()["id"]
+    deployment = asked("GET", f"{up}/api/deployments/name/{name}").json()["id"]
     told = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
-    made = httpx.post(f"{up}/api/deployments/{deployment}/create_flow_run", json=told, trust_env=False, timeout=30)
-    return str(made.raise_for_status().json()["id"])
+    return str(asked("POST", f"{up}/api/deployments/{deployment}/create_flow_run", told).json()["id"])
 
 
 def _ended(up: str, run: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = httpx.get(f"{up}/api/flow_runs/{run}", trust_env=False, timeout=30).raise_for_status().json()
+        found: dict[str, Any] = asked("GET", f"{up}/api/flow_runs/{run}").json()
         return found if found["state"]["type"] in ENDED else None
 
     found: dict[str, Any] = until(look, 120, "the run ends")
@@ -183,6 +180,5 @@ def _content(card: str) -> str:
 
 
 def _latest(up: str) -> list[dict[str, Any]]:
-    answered = httpx.post(f"{up}/api/artifacts/latest/filter", json={"limit": 200}, trust_env=False, timeout=30)
-    found: list[dict[str, Any]] = json.loads(answered.raise_for_status().text)
+    found: list[dict[str, Any]] = asked("POST", f"{up}/api/artifacts/latest/filter", {"limit": 200}).json()
     return found

@@ -14,7 +14,7 @@ import pytest
 from lake.prefect_server import prefect_service
 from lake.settings import load_settings
 from tests.test_cli import Project, make_project
-from tests.town import ENDED, processes_in, until, until_none
+from tests.town import ENDED, asked, processes_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -51,12 +51,12 @@ def test_what_is_written_down_deploys_to_a_pool_and_runs(project: tuple[Project,
     prefect("work-pool", "create", "lake", "--type", "process")
     prefect("deploy", "--all")
     url = environment["PREFECT_API_URL"]
-    found = httpx.post(f"{url}/deployments/filter", json={}, trust_env=False).raise_for_status().json()
+    found = asked("POST", f"{url}/deployments/filter", {}).json()
     assert sorted(one["name"] for one in found) == ["backfill", "freshness", "land", "refresh", "upkeep", "verify"]
     refresh = next(one for one in found if one["name"] == "refresh")
     assert refresh["work_pool_name"] == "lake"
     assert refresh["parameter_openapi_schema"]["definitions"]["Table"]["enum"] == ["silver.shop.orders", "gold.shop.totals"]
-    run = httpx.post(f"{url}/deployments/{refresh['id']}/create_flow_run", json={"state": {"type": "SCHEDULED"}}, trust_env=False).raise_for_status().json()
+    run = asked("POST", f"{url}/deployments/{refresh['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}}).json()
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "lake", "--type", "process"]
     log = Path(environment["HOME"]) / "worker.log"
     with log.open("w") as output, subprocess.Popen(command, cwd=made.root, env=environment, stdout=output, stderr=subprocess.STDOUT) as worker:
@@ -83,5 +83,5 @@ def test_lake_up_uses_a_prefect_that_is_there(project: tuple[Project, dict[str, 
 
 
 def _state(url: str, run: str) -> dict[str, str] | None:
-    found: dict[str, str] = httpx.get(f"{url}/flow_runs/{run}", trust_env=False, timeout=30).raise_for_status().json()["state"]
+    found: dict[str, str] = asked("GET", f"{url}/flow_runs/{run}").json()["state"]
     return found if found["type"] in ENDED else None

@@ -73,9 +73,7 @@ class Town:
 
     def ask(self, path: str, body: Row | None = None) -> Any:
         """Prefect's REST API: GET, or POST with a body."""
-        url = f"{self.page}/api/{path}"
-        answered = httpx.get(url, trust_env=False, timeout=30) if body is None else httpx.post(url, json=body, trust_env=False, timeout=30)
-        return answered.raise_for_status().json()
+        return asked("GET" if body is None else "POST", f"{self.page}/api/{path}", body).json()
 
     def deployment(self, name: str) -> Row:
         """A deployment by `flow/name`."""
@@ -86,7 +84,7 @@ class Town:
         """Have a deployment run now; returns the run's id."""
         told = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
         path = f"deployments/{self.deployment(name)['id']}/create_flow_run"
-        return str(until(lambda: self.ask(path, told), 20, "the run is made")["id"])  # where SQLite is busy, it is asked again
+        return str(self.ask(path, told)["id"])
 
     def run(self, run: str) -> Row:
         """A flow run by its id."""
@@ -188,6 +186,12 @@ def until(what: Callable[[], Any], seconds: float, told: str) -> Any:
                 raise
         assert time.monotonic() < deadline, f"{told}: not within {seconds:.0f} s"
         time.sleep(0.2)
+
+
+def asked(method: str, url: str, told: Row | None = None) -> httpx.Response:
+    """What a server answers, as soon as it is not busy any more: SQLite says so under load, and whoever pressed a button would press it again."""
+    answered: httpx.Response = until(lambda: httpx.request(method, url, json=told, trust_env=False, timeout=30).raise_for_status(), 60, f"{url} answers")
+    return answered
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

@@ -1,0 +1,60 @@
+"""Room in memory: what the steps of a run may hold at once, and from where on the engine writes what it holds to local disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+_SHARE = 0.25  # of the machine, where nothing else is said
+_OURS = 300 << 20  # bytes that the process takes before it holds any rows
+_FOR_ENGINE = 0.5  # of the rest; what the engine holds beside what it counts takes as much
+
+
+class Room:
+    """So many bytes. Whoever needs more than are free waits its turn; who asks for more than there are gets all of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes of it for as long as the block lasts, after those who asked before."""
+        size, turn = min(size, self._size), object()
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is turn and self._taken + size <= self._size)
+                self._taken += size
+            finally:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+def make_room(memory: int | None) -> Room:
+    """The room of a run that may take so many bytes of memory; of one to which nobody said anything, a quarter of the machine."""
+    if memory is None:
+        return Room(int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _SHARE))
+    return Room(max(1, memory - _OURS))
+
+
+def spill(memory: int, folder: Path) -> None:
+    """Have Polars write what joins, sorts and groups hold to local disk in `folder`, so that this process takes about `memory` bytes. What cannot be written stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    budget = max(1, int((memory - _OURS) * _FOR_ENGINE) >> 20)
+    pl.Config.load(json.dumps({"environment": {"POLARS_OOC_MEMORY_BUDGET_MB": str(budget), "POLARS_OOC_SPILL_DIR": str(folder)}}))
