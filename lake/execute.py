@@ -32,8 +32,8 @@ from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
 _ATTEMPTS = 5
-_UNPACKED = 4
-"""Bytes in memory of a byte of Parquet, as a rule."""
+_UNPACKED = 6
+"""Bytes that a hop holds in memory of a byte of Parquet that it reads, as a rule."""
 
 
 def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, backfill: Range | None = None) -> Outcome:

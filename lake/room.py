@@ -14,7 +14,7 @@ import polars as pl
 
 _SHARE = 0.25  # of the machine, where nothing else is said
 _OURS = 300 << 20  # bytes that the process takes before it holds any rows
-_FOR_ENGINE = 0.5  # of the rest; what the engine holds beside what it counts takes as much
+_FOR_ENGINE = 0.4  # of the memory of a run: some of what the engine holds it does not count, and some it cannot write to disk
 
 
 class Room:
@@ -56,5 +56,5 @@ def make_room(memory: int | None) -> Room:
 def spill(memory: int, folder: Path) -> None:
     """Have Polars write what joins, sorts and groups hold to local disk in `folder`, so that this process takes about `memory` bytes. What cannot be written stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    budget = max(1, int((memory - _OURS) * _FOR_ENGINE) >> 20)
+    budget = max(1, int(memory * _FOR_ENGINE) >> 20)
     pl.Config.load(json.dumps({"environment": {"POLARS_OOC_MEMORY_BUDGET_MB": str(budget), "POLARS_OOC_SPILL_DIR": str(folder)}}))

@@ -37,6 +37,7 @@ class Bench:
         self.files = generated(ROOT / "build" / "bench", scale)
         self.found: list[Found] = []
         self.by_hand = os.environ.get("FLOOR") != "no"
+        self.memory = "1GB" if scale <= 1 else "2GB"
 
     def a(self) -> None:
         """Bulk, pair by pair; the last pair stays for the works after it."""
@@ -45,7 +46,7 @@ class Bench:
             _say(f"A: pair {turn + 1} of {self.repeats}")
             if self.by_hand:
                 floor.append(measure([sys.executable, "-m", "tests.bench.floor", "bulk", str(self.files)], self._home("floor", turn)))
-            ours.append(measure(_LAKE, self._home("lake", turn), PROJECT, TPCH_FILES=str(self.files)))
+            ours.append(measure(_LAKE, self._home("lake", turn), PROJECT, TPCH_FILES=str(self.files), LAKE_MEMORY=self.memory))
         self._compare("A bulk", ours, floor, {"wall s": 0.65})
         if self.by_hand:
             self._agree("A bulk")
