@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _SHARE = 0.25  # of the machine, where nothing else is said
 _OURS = 300 << 20  # bytes that the process takes before it holds any rows
 _FOR_ENGINE = 0.4  # of the memory of a run: some of what the engine holds it does not count, and some it cannot write to disk
@@ -49,8 +51,17 @@ class Room:
 def make_room(memory: int | None) -> Room:
     """The room of a run that may take so many bytes of memory; of one to which nobody said anything, a quarter of the machine."""
     if memory is None:
-        return Room(int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _SHARE))
+        return Room(int(_machine() * _SHARE))
     return Room(max(1, memory - _OURS))
+
+
+def _machine() -> int:
+    """Bytes of memory of this machine, or of the container it is."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            sizes.append(int(limit.read_text("ascii")))
+    return min(sizes)
 
 
 def spill(memory: int, folder: Path) -> None:

@@ -123,7 +123,7 @@ def test_variables_that_are_not_in_the_table_mean_nothing(monkeypatch: pytest.Mo
 BAD: list[tuple[str, str, str]] = [
     ("LAKE_ENV", "Prod", "env"), ("LAKE_ENV", "a/b", "env"), ("LAKE_ENV", "x" * 32, "env"), ("LAKE_ENV", "../dev", "env"), ("LAKE_BUCKET", "ab", "bucket"),
     ("LAKE_BUCKET", "b" * 64, "bucket"), ("LAKE_THREADS", "0", "threads"), ("LAKE_THREADS", "65", "threads"), ("LAKE_THREADS", "two", "threads"),
-    ("LAKE_THREADS", "1.5", "threads"), ("LAKE_ENDPOINT", "localhost:9000", "endpoint"), ("AWS_ENDPOINT_URL", "s3://x", "endpoint"),
+    ("LAKE_THREADS", "1.5", "threads"), ("LAKE_MEMORY", "much", "memory"), ("LAKE_MEMORY", "0", "memory"), ("LAKE_ENDPOINT", "localhost:9000", "endpoint"), ("AWS_ENDPOINT_URL", "s3://x", "endpoint"),
 ]  # fmt: skip
 
 
