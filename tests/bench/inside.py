@@ -148,6 +148,16 @@ def read(home: Path, root: str) -> dict[str, float]:
     return {way: statistics.median(seconds[1:]) for way, seconds in taken.items()}
 
 
+def hold(home: Path) -> dict[str, float]:
+    """Keep the store running until standard input ends. First says how many GB the rows of silver's lines take in memory."""
+    with lake.open(home=home, root=Path("tests/bench/orders").resolve()) as there:
+        scanned = there["silver.tpch.lineitem"].scan()
+        rows, some = scanned.select(pl.len()).collect().item(), scanned.head(100_000).collect()
+        print(json.dumps({"GB of rows": some.estimated_size() / max(1, some.height) * rows / 1e9}), flush=True)
+        sys.stdin.read()
+    return {}
+
+
 def agree(home: Path, root: str, floor: str) -> dict[str, float]:
     """Rows of gold that differ between lake and the floor; 0 where the two did the same work."""
     differ = 0
@@ -166,7 +176,7 @@ def agree(home: Path, root: str, floor: str) -> dict[str, float]:
 def main() -> None:
     """One of the works."""
     work, home, *arguments = sys.argv[1:]
-    found = {"nothing": nothing, "small": small, "growth": growth, "hops": hops, "read": read, "agree": agree}[work](  # type: ignore[operator]
+    found = {"nothing": nothing, "small": small, "growth": growth, "hops": hops, "read": read, "hold": hold, "agree": agree}[work](  # type: ignore[operator]
         Path(home), *(int(argument) if argument.isdigit() else argument for argument in arguments)
     )
     close_stores(wait=True)

@@ -7,6 +7,8 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,22 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 Measured = dict[str, float]
 _EVERY = 0.05  # seconds
+
+
+@contextmanager
+def limited(size: int) -> Iterator[list[str]]:
+    """What to write before a command so that it and its children get at most `size` bytes of memory, the kernel's page cache for them included.
+
+    Raises OSError where the kernel lets nobody say so (a memory cgroup of version 1 or 2 that may be written).
+    """
+    first = Path("/sys/fs/cgroup/memory")
+    group = (first if first.is_dir() else first.parent) / f"bench-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / ("memory.limit_in_bytes" if first.is_dir() else "memory.max")).write_text(str(size))
+        yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "limited"]
+    finally:
+        group.rmdir()
 
 
 def measure(command: list[str], home: Path, cwd: Path = ROOT, **variables: str) -> Measured:
