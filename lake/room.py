@@ -13,10 +13,13 @@ from pathlib import Path
 
 import polars as pl
 
+from lake.spool import for_good
+
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _SHARE = 0.25  # of the machine, where nothing else is said
 _OURS = 300 << 20  # bytes that the process takes before it holds any rows
 _FOR_ENGINE = 0.4  # of the memory of a run: some of what the engine holds it does not count, and some it cannot write to disk
+_folder: list[Path] = []  # where this process spills, once it does
 
 
 class Room:
@@ -64,8 +67,12 @@ def _machine() -> int:
     return min(sizes)
 
 
-def spill(memory: int, folder: Path) -> None:
-    """Have Polars write what joins, sorts and groups hold to local disk in `folder`, so that this process takes about `memory` bytes. What cannot be written stays."""
-    folder.mkdir(parents=True, exist_ok=True)
+def spill(memory: int, spool: Path) -> None:
+    """Have Polars write what joins, sorts and groups hold to local disk under `spool`, so that this process takes about `memory` bytes. What cannot be written stays.
+
+    Polars keeps to the first folder that it was told for as long as the process lasts.
+    """
+    if not _folder:
+        _folder.append(for_good(spool, "spilled"))
     budget = max(1, int(memory * _FOR_ENGINE) >> 20)
-    pl.Config.load(json.dumps({"environment": {"POLARS_OOC_MEMORY_BUDGET_MB": str(budget), "POLARS_OOC_SPILL_DIR": str(folder)}}))
+    pl.Config.load(json.dumps({"environment": {"POLARS_OOC_MEMORY_BUDGET_MB": str(budget), "POLARS_OOC_SPILL_DIR": str(_folder[0])}}))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +15,6 @@ from opentelemetry.trace import Span
 from lake.delta import Snapshot, open_snapshot
 from lake.errors import RunFailed
 from lake.held import Held
-from lake.locks import AVAILABLE, take
 from lake.log import TableLog
 from lake.logs import start_logs
 from lake.meter import at_work, metered
@@ -26,10 +22,10 @@ from lake.probe import ensure_trusted
 from lake.record import RunInfo
 from lake.room import make_room, spill
 from lake.settings import Settings
+from lake.spool import workspace
 from lake.store import Store, open_store
 from lake.telemetry import run_span, start_traces
 
-_YOUNG = 60.0  # seconds
 Spread = Callable[[list[str]], list[str]]
 
 
@@ -86,17 +82,8 @@ class Run:
     @contextmanager
     def workspace(self, name: str) -> Iterator[Path]:
         """A folder on local disk for one step, removed afterwards; those of killed runs are removed by later ones."""
-        spool = self.settings.state / "spool"
-        spool.mkdir(parents=True, exist_ok=True)
-        _sweep(spool)
-        folder = Path(tempfile.mkdtemp(prefix=f"{name.replace('/', '.')}-", dir=spool))
-        mark = take(folder / "in-use") if AVAILABLE else None
-        try:
+        with workspace(self.settings.state / "spool", name) as folder:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if mark is not None:
-                mark.close()
 
 
 def run_that_reads(settings: Settings, store: Store, flow: str) -> Run:
@@ -110,7 +97,7 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
     start_logs(settings.log)
     start_traces()
     if settings.memory is not None:
-        spill(settings.memory, settings.state / "spilled")
+        spill(settings.memory, settings.state / "spool")
     info = _info(flow, trigger, prefect_flow_run)
     with run_span(info, settings.env) as span, metered():
         with at_work("start"):
@@ -134,12 +121,3 @@ def _info(flow: str, trigger: str, prefect_flow_run: str | None = None) -> RunIn
 def backoff(attempt: int) -> None:
     """Wait before trying again after a lost race: longer each time, and never two writers alike."""
     time.sleep(min(2.0, 0.05 * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000))
-
-
-def _sweep(spool: Path) -> None:
-    """Remove workspaces whose process is gone: their lock is free. Young ones may just be starting."""
-    for folder in spool.iterdir() if AVAILABLE else ():
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _YOUNG and (mark := take(folder / "in-use", wait=False)) is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                mark.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ import pytest
 
 from lake.room import Room, make_room
 from lake.settings import load_settings
+from lake.spool import workspace
 from tests.conftest import ROOT, fresh_env
 from tests.test_cli import Project, make_project
 
@@ -93,6 +97,37 @@ def test_a_run_that_may_take_little_makes_the_same_tables(tmp_path: Path) -> Non
     ample, scarce = made("ample"), made("scarce", LAKE_MEMORY="1MB", POLARS_OOC_SPILL_MIN_BYTES="1", POLARS_OOC_DRIFT_THRESHOLD="1")
     assert ample[1][0] == scarce[1][0]
     assert [row["rows"] for row in ample[1]] == [row["rows"] for row in scarce[1]]
-    spilled = Path(scarce[0].variables["LAKE_HOME"]) / "spilled"
-    assert spilled.is_dir()
-    assert not [file for file in spilled.rglob("*") if file.is_file()]
+    assert list((Path(scarce[0].variables["LAKE_HOME"]) / "spool").iterdir()) == []  # nothing of it is left
+
+
+def test_what_a_killed_process_spilled_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Its folder goes once it is not young any more; one of a process that lives stays."""
+    code = f"""
+import sys, time
+from pathlib import Path
+from lake.room import spill
+spill(1 << 30, Path({str(tmp_path)!r}))
+print("there", flush=True)
+time.sleep(60)
+"""
+
+    def started() -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        return process
+
+    lives, killed = started(), started()
+    try:
+        folders = list(tmp_path.iterdir())
+        killed.kill()
+        killed.wait()
+        for folder in folders:
+            os.utime(folder, (1, 1))
+        with workspace(tmp_path, "next"):
+            left = [folder for folder in folders if folder.exists()]
+        assert len(left) == 1
+    finally:
+        for process in (lives, killed):
+            process.kill()
+            process.communicate()
