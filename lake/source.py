@@ -90,7 +90,7 @@ def _in_folder(source: Source, at: Path, root: Path) -> Iterator[Candidate]:
     for name, stat in offered:
         if fnmatch.fnmatchcase(name, source.pattern):
             modified = dt.datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, dt.UTC)
-            yield Candidate(name, stat.st_size, modified, None, partial(_file_chunks, at / name))
+            yield Candidate(name, stat.st_size, modified, None, partial(_file_chunks, at, name))
 
 
 def _below(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -110,7 +110,8 @@ def _below(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                     yield f"{prefix}{entry.name}", entry.stat()
 
 
-def _file_chunks(path: Path) -> Iterator[bytes]:
+def _file_chunks(folder: Path, name: str) -> Iterator[bytes]:
+    path = folder / name
     before = path.stat()
     with path.open("rb") as handle:
         while chunk := handle.read(_CHUNK):

@@ -471,11 +471,11 @@ def test_a_file_that_changes_while_it_is_read_is_refused(run: Run, folder: Path,
     os.utime(folder / "busy.csv", (1, 1))
     chunks_of = lake.source._file_chunks
 
-    def written_to(path: Path) -> Iterator[bytes]:
-        for number, chunk in enumerate(chunks_of(path)):
-            if path.name == "busy.csv" and number == 0:
+    def written_to(where: Path, name: str) -> Iterator[bytes]:
+        for number, chunk in enumerate(chunks_of(where, name)):
+            if name == "busy.csv" and number == 0:
                 files["busy.csv"] = files["busy.csv"] + b"3,4\n" if change == "grows" else files["busy.csv"][:-2] + b"9\n"
-                path.write_bytes(files["busy.csv"])
+                (where / name).write_bytes(files["busy.csv"])
             yield chunk
 
     with monkeypatch.context() as patch:
