@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lake.errors import CommitConflict, NotFound, StoreError
+from lake.meter import carried
 from lake.record import RECORD_KEY, Record, read_record
 from lake.schemas import last_schema
 from lake.store import Store
 
 Action = dict[str, Any]
 _ENGINE = "lake/0.1.0"
+_AT_ONCE = 8  # commits that are fetched
+_AHEAD = 64  # commits that are held
 CHECKPOINT_EVERY = 20
 """Versions, of which the last gets a checkpoint."""
 
@@ -65,9 +70,18 @@ class TableLog:
     def commit_at(self, version: int) -> list[Action]:
         """The actions of one commit. Raises NotFound if there is no such version, or its log was cleaned up."""
         if version not in self._commits:
-            text = self._store.get(self._name(version)).decode()
-            self._commits[version] = [json.loads(line) for line in text.splitlines() if line.strip()]
+            self._commits[version] = self._read(version)
         return self._commits[version]
+
+    def commits(self, until: int) -> Iterator[list[Action]]:
+        """The actions of every commit up to version `until`, from the first. A few are fetched at once, and none is remembered. Raises as `commit_at`."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for start in range(0, until + 1, _AHEAD):
+                yield from pool.map(carried(self._read), range(start, min(start + _AHEAD, until + 1)))
+
+    def _read(self, version: int) -> list[Action]:
+        text = self._store.get(self._name(version)).decode()
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
 
     def record_at(self, version: int) -> Record | None:
         """What lake said in that commit; None if another engine made it."""

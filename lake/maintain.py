@@ -188,12 +188,10 @@ def _needed(name: str, spans: _Spans, versions: list[int], unread: int | None) -
 
 
 def _spans(run: Run, path: str, newest: int) -> _Spans:
-    log = run.log(path)
     held: dict[str, list[tuple[int, int]]] = {}
     told: dict[str, int] = {}
     forever = newest + 1_000_000_000
-    for version in range(newest + 1):
-        actions = log.commit_at(version)
+    for version, actions in enumerate(run.log(path).commits(newest)):
         for action in actions:
             if "remove" in action:
                 name = file_of({"size": 0} | action["remove"]).path
