@@ -25,6 +25,7 @@ from lake.ingest import ingest
 from lake.landing import land
 from lake.plan import make_plan
 from lake.record import Ledger
+from lake.room import Room
 from lake.run import Run, begin_run
 from lake.settings import load_settings
 from lake.source import Source
@@ -403,7 +404,7 @@ def test_a_thousand_versions_keep_a_run_at_a_few_requests(run: Run, tmp_path: Pa
 
 
 def test_hops_that_read_much_are_done_one_at_a_time(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two at once in a run wait for each other where both read more than is good for memory; small ones do not."""
+    """Two at once in a run wait for each other where what they read has no room in memory together; small ones do not."""
     import lake.execute as execution
 
     write_orders(tmp_path, "a.csv", _ROWS)
@@ -421,8 +422,8 @@ def test_hops_that_read_much_are_done_one_at_a_time(run: Run, tmp_path: Path, mo
             going[0] -= 1
 
     monkeypatch.setattr(execution, "carry_out", slow)
-    for limit, at_once in ((1 << 30, 2), (0, 1)):
-        monkeypatch.setattr(execution, "_LARGE", limit)
+    for size, at_once in ((1 << 30, 2), (1, 1)):
+        run.room = Room(size)
         most[0] = 0
         with ThreadPoolExecutor(2) as pool:
             assert all(outcome.changed for outcome in pool.map(lambda one: execution.execute(run, one, full=True), others))
