@@ -157,7 +157,7 @@ class Catalog:
         at, record = self.last(name, version=version)
         while record.kind == "maintenance" and at > 0 and (earlier := self.log(name).last_record(until=at - 1)) is not None:
             at, record = earlier
-        document = last_schema(self.store, record) or last_schema(self.store, record, self.log(name).records())
+        document = last_schema(self.store, record) or last_schema(self.store, record, self.log(name).back())
         declared: dict[str, str] = dict(document[2].get("checks", {})) if document else {}
         asked = dict(document[2]["rules"]) if document else {}
         usual = "fail" if name.startswith("gold.") else "quarantine"

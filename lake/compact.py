@@ -13,7 +13,7 @@ from lake.log import schema_of_record
 from lake.meter import telling
 from lake.record import Ledger, Record
 from lake.run import Run
-from lake.schemas import sketched_columns
+from lake.schemas import is_sketched, sketched_columns
 
 _FANOUT = 8
 _LARGEST = 2_000_000  # rows; files of that size are left as they are
@@ -65,7 +65,7 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
 
 def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[DataFile, ...] = (), parts: Path | None = None, why: str) -> int:
     """Commit files in place of others, or nothing at all, as version base + 1. Everything the last record `before` said stays said."""
-    known = schema_of_record(run.store, run.log(path), before) if parts else None
+    known = schema_of_record(run.store, run.log(path), before) if parts and is_sketched(path) else None
     added = upload_parts(run.store, path, parts, sketched=sketched_columns(path, known[2]) if known else None) if parts else []
     actions = [file.added(moves=False) for file in added] + [file.removed(moves=False) for file in removed]
     with telling() as spent:

@@ -115,15 +115,17 @@ class TableLog:
 
     def records(self) -> list[tuple[int, Record]]:
         """Every record still in the log, newest first."""
-        found = []
+        return list(self.back())
+
+    def back(self) -> Iterator[tuple[int, Record]]:
+        """The same one after the other, each read when it is asked for."""
         for version in range(self.version(), -1, -1):
             try:
                 record = self.record_at(version)
             except NotFound:
-                break
+                return
             if record is not None:
-                found.append((version, record))
-        return found
+                yield version, record
 
     def recent(self, count: int, *, until: int | None = None) -> list[tuple[int, Record]]:
         """The last `count` records that moved rows, at or before version `until`, newest first. Reads about as many commits, however long the history."""
@@ -191,11 +193,11 @@ class TableLog:
 def schema_of_record(store: Store, log: TableLog, record: Record | None, *, registered: str | None = None) -> tuple[int, str, dict[str, Any]] | None:
     """Number, fingerprint and document of the schema that `record`, one of `log`, names; None if nothing is known of it.
 
-    It is in the record itself or in the registry (under `registered`, else the name of the table). Only where it is in neither are the log's commits read.
+    It is in the record itself or in the registry (under `registered`, else the name of the table). Only where it is in neither are the log's commits read, from the newest back.
     """
     if record is None:
         return None
-    return last_schema(store, record, registered=registered) or last_schema(store, record, log.records(), registered=registered)
+    return last_schema(store, record, registered=registered) or last_schema(store, record, log.back(), registered=registered)
 
 
 def key_of_record(store: Store, log: TableLog, record: Record) -> list[str]:

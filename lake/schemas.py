@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,9 +134,14 @@ def shown_columns(document: dict[str, Any]) -> list[str]:
     return [column["name"] for column in document.get("columns", []) if document.get("sample") and not is_personal(column)]
 
 
+def is_sketched(path: str) -> bool:
+    """Whether sketches are kept of the table at `path`: not of bronze, whose text says little, nor of rows beside a table."""
+    return path.startswith(("silver/", "gold/"))
+
+
 def sketched_columns(path: str, document: dict[str, Any]) -> list[str] | None:
-    """The columns of which sketches may keep values; None where no sketches are kept: of bronze, whose text says little, and of rows beside a table."""
-    return shown_columns(document) if path.startswith(("silver/", "gold/")) else None
+    """The columns of which sketches may keep values; None where no sketches are kept."""
+    return shown_columns(document) if is_sketched(path) else None
 
 
 def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[str, Any]] | None) -> SchemaVersion:
@@ -172,7 +178,7 @@ def _earlier(store: Store, table: str, newest: int) -> list[dict[str, Any]]:
 
 
 def last_schema(
-    store: Store, record: Record | None, records: list[tuple[int, Record]] | None = None, *, registered: str | None = None
+    store: Store, record: Record | None, records: Iterable[tuple[int, Record]] = (), *, registered: str | None = None
 ) -> tuple[int, str, dict[str, Any]] | None:
     """Number, fingerprint and document of the schema a table's last record names; read from the registry (under `registered`, else the name of the table), else from commits."""
     if record is None:
@@ -182,7 +188,7 @@ def last_schema(
     try:
         doc = json.loads(store.get(f"system/schemas/{registered or record.table}/{record.schema_version}.json"))
     except StoreError:
-        doc = next((r.schema_document for _, r in records or [] if r.schema_version == record.schema_version and r.schema_document), None)
+        doc = next((r.schema_document for _, r in records if r.schema_version == record.schema_version and r.schema_document), None)
     return (record.schema_version, record.schema_fingerprint, doc) if doc is not None else None
 
 

@@ -15,6 +15,7 @@ from lake.ingest import ingest
 from lake.landing import land
 from lake.log import TableLog
 from lake.plan import make_plan
+from lake.receipts import LANDINGS
 from lake.release import find_release, publish_release
 from lake.run import Run, run_that_reads
 from lake.settings import Settings
@@ -120,6 +121,22 @@ def test_what_is_asked_is_little_and_does_not_grow(what: str, figures: dict[str,
     early, late = figures[what]
     assert late <= early + 1, figures
     assert late <= BOUNDS[what], figures
+
+
+def test_putting_receipts_together_reads_no_history(weed_settings: Settings, tmp_path: Path) -> None:
+    """The landing that puts receipts together reads the small files that there are, and of the log no more than every landing does."""
+    opened = open_store(weed_settings)
+    with proxied(opened.endpoint) as proxy:
+        store = Store(opened.bucket, opened.prefix, opened.options | {"aws_endpoint": proxy.endpoint})
+        wire = Wire(weed_settings, store, proxy, tmp_path)
+        for version in (31, 111):  # the next ones are a multiple of 16
+            while TableLog(store, LANDINGS).version() < version:
+                wire.step("land")
+            wire.asked(lambda: wire.step("land"))
+            commits = [request for request in proxy.requests if request.method == "GET" and "/_delta_log/0" in request.path]
+            assert len(commits) <= 20
+            assert len(proxy.requests) <= 75
+    opened.close()
 
 
 def test_a_commit_is_one_request(weed_settings: Settings, tmp_path: Path) -> None:
