@@ -33,7 +33,7 @@ class Room:
 
     @contextmanager
     def take(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes of it for as long as the block lasts, after those who asked before."""
+        """Hold `size` bytes of it for as long as the block lasts, after those who asked before. Whoever holds some must not ask for more: it would wait for itself."""
         size, turn = min(size, self._size), object()
         with self._changed:
             self._waiting.append(turn)
