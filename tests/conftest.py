@@ -21,12 +21,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of the machine's own configuration reaches a test, and a command run in this process closes no store but its own."""
     monkeypatch.setattr("lake.store._open", [])
     for name in list(os.environ):
-        if name.startswith(("LAKE_", "AWS_", "PREFECT_", "OPENLINEAGE_")):  # OpenLineage's client writes there what it was told
+        if name.startswith(("LAKE_", "AWS_", "PREFECT_", "OPENLINEAGE_")):
             monkeypatch.delenv(name)
+    yield
+    for name in list(os.environ):
+        if name.startswith("OPENLINEAGE_"):  # its client writes there what it was told
+            os.environ.pop(name)
 
 
 @pytest.fixture(scope="session")
