@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from lake.errors import CommitConflict, NotFound, StoreError
@@ -92,15 +93,7 @@ class TableLog:
 
     def last_record(self, *, until: int | None = None) -> tuple[int, Record] | None:
         """The newest record at or before version `until`, with its version. Commits of other engines are passed over."""
-        newest = self.version() if until is None else until
-        for version in range(newest, -1, -1):
-            try:
-                record = self.record_at(version)
-            except NotFound:
-                return None
-            if record is not None:
-                return version, record
-        return None
+        return next(self.back(until=until), None)
 
     def head(self) -> tuple[int, Record | None]:
         """The newest version, -1 if there is no table, and the last record at or before it: what a writer builds on."""
@@ -117,9 +110,9 @@ class TableLog:
         """Every record still in the log, newest first."""
         return list(self.back())
 
-    def back(self) -> Iterator[tuple[int, Record]]:
-        """The same one after the other, each read when it is asked for."""
-        for version in range(self.version(), -1, -1):
+    def back(self, *, until: int | None = None) -> Iterator[tuple[int, Record]]:
+        """The records at or before version `until`, newest first, each read when it is asked for, as far back as the log goes."""
+        for version in range(self.version() if until is None else until, -1, -1):
             try:
                 record = self.record_at(version)
             except NotFound:
@@ -129,13 +122,7 @@ class TableLog:
 
     def recent(self, count: int, *, until: int | None = None) -> list[tuple[int, Record]]:
         """The last `count` records that moved rows, at or before version `until`, newest first. Reads about as many commits, however long the history."""
-        found: list[tuple[int, Record]] = []
-        version = self.version() if until is None else until
-        while len(found) < count and version >= 0 and (last := self.last_record(until=version)) is not None:
-            if last[1].kind in ("ingest", "hop"):
-                found.append(last)
-            version = last[0] - 1
-        return found
+        return list(islice((found for found in self.back(until=until) if found[1].kind in ("ingest", "hop")), count))
 
     def commit(self, version: int, actions: list[Action], record: Record) -> int:
         """Publish `actions` and `record` as exactly `version`, or raise CommitConflict and leave nothing.

@@ -25,7 +25,7 @@ from lake.record import Record
 from lake.release import expire_releases, numbers, read_release
 from lake.replay import SCRATCH
 from lake.run import Run
-from lake.schemas import clustered_by
+from lake.schemas import clustered_by, is_sketched
 from lake.store import Blob
 from lake.table import path_of
 from lake.uploads import abort, unfinished
@@ -172,7 +172,7 @@ def _tidied(run: Run, path: str, needs: _Needs, *, dry_run: bool) -> Row:
     doomed = [*orphans, *expired]
     if not dry_run:
         run.store.delete(blob.path for blob in doomed)
-        if path.startswith(("silver/", "gold/")):
+        if is_sketched(path):
             run.store.delete(sketch_path(path, blob.path.removeprefix(f"{path}/")) for blob in doomed if "/_change_data/" not in blob.path)
     return _row(path, orphans=len(orphans), expired=len(expired), size=sum(blob.size for blob in doomed))
 

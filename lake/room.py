@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lake.spool import for_good
+from lake.spool import until_exit
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _SHARE = 0.25  # of the machine, where nothing else is said
@@ -73,6 +73,6 @@ def spill(memory: int, spool: Path) -> None:
     Polars keeps to the first folder that it was told for as long as the process lasts.
     """
     if not _folder:
-        _folder.append(for_good(spool, "spilled"))
+        _folder.append(until_exit(spool, "spilled"))
     budget = max(1, int(memory * _FOR_ENGINE) >> 20)
     pl.Config.load(json.dumps({"environment": {"POLARS_OOC_MEMORY_BUDGET_MB": str(budget), "POLARS_OOC_SPILL_DIR": str(_folder[0])}}))

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from opentelemetry.trace import Span
@@ -79,11 +79,9 @@ class Run:
                 self._snapshots[path, version] = found
         return found
 
-    @contextmanager
-    def workspace(self, name: str) -> Iterator[Path]:
+    def workspace(self, name: str) -> AbstractContextManager[Path]:
         """A folder on local disk for one step, removed afterwards; those of killed runs are removed by later ones."""
-        with workspace(self.settings.state / "spool", name) as folder:
-            yield folder
+        return workspace(self.settings.state / "spool", name)
 
 
 def run_that_reads(settings: Settings, store: Store, flow: str) -> Run:

@@ -177,9 +177,7 @@ def _texts(made: ColumnSketch, there: pl.Series, *, values: bool) -> None:
     counts = there.value_counts(name=_COUNT) if few else None
     each = there if counts is None else counts.to_series(0)
     made.distinct = _distinct(each)
-    lengths = each.str.len_chars()
-    made.shortest, made.longest = lengths.min(), lengths.max()  # type: ignore[assignment]  # whole numbers
-    made.lengths = _quantiles(there.gather_every(_step(there, _AT_MOST)).str.len_chars().cast(pl.Float64))
+    _measure(made, each.str.len_chars(), there.gather_every(_step(there, _AT_MOST)).str.len_chars())
     made.bounds = each.min(), each.max()
     made.low, made.high = made.bounds if values else (None, None)
     made.frequent = _frequent(_counted(there, some) if counts is None else counts) if values and len(there) else None
@@ -196,9 +194,10 @@ def _step(values: pl.Series, at_most: int) -> int:
     return max(1, -(-len(values) // at_most))
 
 
-def _measure(made: ColumnSketch, lengths: pl.Series) -> None:
+def _measure(made: ColumnSketch, lengths: pl.Series, evenly: pl.Series | None = None) -> None:
+    """Which lengths there are, and how they are spread: as they come, or as those chosen `evenly` do."""
     made.shortest, made.longest = lengths.min(), lengths.max()  # type: ignore[assignment]  # whole numbers
-    made.lengths = _quantiles(lengths.cast(pl.Float64))
+    made.lengths = _quantiles((lengths if evenly is None else evenly).cast(pl.Float64))
 
 
 def _quantiles(numbers: pl.Series) -> Any:

@@ -27,7 +27,7 @@ def workspace(spool: Path, name: str) -> Iterator[Path]:
         _give_up(folder, mark)
 
 
-def for_good(spool: Path, name: str) -> Path:
+def until_exit(spool: Path, name: str) -> Path:
     """A folder under `spool` that is removed when this process ends."""
     folder, mark = _claim(spool, name)
     atexit.register(_give_up, folder, mark)

@@ -19,6 +19,7 @@ from lake.embedded import embedded_keys, weed_binary
 from lake.service import free_ports
 from tests.test_cli import Project
 from tests.test_spread import FILES, shop, told
+from tests.town import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
 
@@ -132,12 +133,8 @@ for _ in range(1000):
     subprocess.run([sys.executable, "-c", asks], check=True, timeout=120)
 
 
-def _until(said: str, log: Path, seconds: float = 60) -> None:
-    """Wait for a log to say something."""
-    deadline = time.monotonic() + seconds
-    while said not in log.read_text("utf-8", "replace"):
-        assert time.monotonic() < deadline, log.read_text("utf-8", "replace")[-2000:]
-        time.sleep(0.1)
+def _until(said: str, log: Path) -> None:
+    until(lambda: said in log.read_text("utf-8", "replace"), 60, f"{log} says: {said}")
 
 
 def _cluster(net: Net, project: Project, known: dict[str, str]) -> dict[str, str]:
