@@ -229,7 +229,7 @@ def _pack(plain: Path) -> Path:
 
 def _commit(run: Run, source: str, receipts: list[dict[str, Any]], folder: Path, outcome: Landed, known: Known) -> None:
     """Commit the receipts once. What another run landed since this one looked (`known`) is left out: it may be newer than what was read here."""
-    met = files_of(run, source, known.version, [receipt["sha256"] for receipt in receipts if receipt[_MET]])
+    met = files_of(run, source, known, [receipt["sha256"] for receipt in receipts if receipt[_MET]])
     looked = replace(known, by_content=met)
     receipts = [{name: receipt[name] for name in receipt if name != _MET} for receipt in receipts]
     for attempt in range(_ATTEMPTS):

@@ -11,6 +11,7 @@ import polars as pl
 
 from lake.delta import DataFile, scan_files
 from lake.feed import added_between, bounds_of
+from lake.log import moves_rows
 from lake.run import Run
 
 LANDINGS = "system/landings"
@@ -28,6 +29,9 @@ _READ = pl.col("status").is_in(["landed", "again"])
 LOOKED_UP_BY = ("source", "name")
 """The order of receipts in files put together, so that a lookup skips most of them."""
 _KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
+_LOOKED_AT = ["source", "status", *_KEPT]
+_HELD = 50_000
+"""Receipts that a run may hold, about a hundred bytes each."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,31 @@ class Known:
 
 
 def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
-    """What is known under `names`. Reads the files of receipts whose names lie between the first and the last of them, and no others."""
+    """What is known under `names`. Few receipts are read once a run, for all its sources; of many, the files whose names lie between the first and the last of `names`."""
     version, last = run.log(LANDINGS).head()
     wanted = sorted(set(names))
     newest, count = (last.last_landed, last.rows) if last else (None, 0)
     if version < 0 or not wanted:
         return Known(version, newest)
     between = pl.col("name").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1]))
-    found = _of(run, source, version, {"name": (wanted[0], wanted[-1])}).filter(between)
+    found = _known(run, source, version, count, {"name": (wanted[0], wanted[-1])}).filter(between)
     found = found.filter(pl.col("status") != "again")  # what is read anew says nothing of what its source offers
     rows = found.join(pl.LazyFrame({"name": wanted}), on="name", how="semi").select(_KEPT).sort("landed_at").collect(engine="streaming")
     return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)}, receipts=count)
 
 
-def files_of(run: Run, source: str, version: int, contents: Iterable[str]) -> dict[str, str]:
-    """The raw object of each of the `contents` (sha256) that has a receipt at `version`. Reads two columns of the source's receipts."""
+def files_of(run: Run, source: str, known: Known, contents: Iterable[str]) -> dict[str, str]:
+    """The raw object of each of the `contents` (sha256) that had a receipt when `known` was looked up. Reads two columns of the source's receipts."""
     wanted = sorted(set(contents))
-    if version < 0 or not wanted:
+    if known.version < 0 or not wanted:
         return {}
-    found = _of(run, source, version, {}).filter(pl.col("sha256").is_in(wanted)).sort("landed_at").select("sha256", "file").collect(engine="streaming")
+    found = (
+        _known(run, source, known.version, known.receipts, {})
+        .filter(pl.col("sha256").is_in(wanted))
+        .sort("landed_at")
+        .select("sha256", "file")
+        .collect(engine="streaming")
+    )
     return dict(found.iter_rows())
 
 
@@ -112,6 +122,19 @@ def every_file(run: Run, version: int) -> set[str]:
     if version < 0:
         return set()
     return set(run.snapshot(LANDINGS, version).scan().select(pl.col("file").unique()).collect(engine="streaming").to_series())
+
+
+def _known(run: Run, source: str, version: int, receipts: int, bounds: dict[str, tuple[Any, Any]]) -> pl.LazyFrame:
+    """What look-ups need of the source's receipts at `version`, which has so many of all sources. The run holds them from its first look on, and reads what came later."""
+    if receipts > _HELD:
+        return _of(run, source, version, bounds)
+    if run.receipts is None:
+        run.receipts = version, run.snapshot(LANDINGS, version).scan().select(_LOOKED_AT).collect(engine="streaming")
+    start, held = run.receipts
+    later = range(start + 1, version + 1)
+    if version < start or any("remove" in action and moves_rows(action) for one in later for action in run.log(LANDINGS).commit_at(one)):
+        return _of(run, source, version, bounds)
+    return pl.concat([held.lazy().filter(pl.col("source") == source), _between(run, source, start, version).select(_LOOKED_AT)])
 
 
 def _of(run: Run, source: str, version: int, bounds: dict[str, tuple[Any, Any]]) -> pl.LazyFrame:

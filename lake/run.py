@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import polars as pl
 from opentelemetry.trace import Span
 
 from lake.delta import Snapshot, open_snapshot
@@ -35,7 +36,7 @@ class Run:
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
     at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
-    `room` is the memory that its steps share. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
+    `room` is the memory that its steps share. `receipts` are those of files that landed, with the version at which the run read them, where they are few. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
 
     def __init__(self, settings: Settings, store: Store, info: RunInfo, *, raw: Store | None = None, judges_moment: bool = True) -> None:
@@ -47,6 +48,7 @@ class Run:
         self.pins: dict[str, int] = {}
         self.spread: Spread | None = None
         self.span: Span | None = None
+        self.receipts: tuple[int, pl.DataFrame] | None = None
         self.room = make_room(settings.memory)
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}

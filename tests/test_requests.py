@@ -12,15 +12,16 @@ from lake.consumers import mark
 from lake.delta import open_snapshot
 from lake.execute import execute
 from lake.ingest import ingest
-from lake.landing import land
+from lake.landing import Landed, land
 from lake.log import TableLog
 from lake.plan import make_plan
 from lake.receipts import LANDINGS
 from lake.release import find_release, publish_release
 from lake.run import Run, run_that_reads
 from lake.settings import Settings
+from lake.source import Source
 from lake.store import Store, open_store
-from lake.table import path_of
+from lake.table import Table, path_of
 from tests.faults.fault import Fault
 from tests.faults.project import proxied
 from tests.faults.proxy import Proxy
@@ -136,6 +137,34 @@ def test_putting_receipts_together_reads_no_history(weed_settings: Settings, tmp
             commits = [request for request in proxy.requests if request.method == "GET" and "/_delta_log/0" in request.path]
             assert len(commits) <= 20
             assert len(proxy.requests) <= 75
+    opened.close()
+
+
+def test_the_sources_of_a_run_share_a_look_at_the_receipts(weed_settings: Settings, tmp_path: Path) -> None:
+    """A run that lands eight sources reads the receipts that were there once, as one that lands two, and knows all the same what it has."""
+    opened = open_store(weed_settings)
+    with proxied(opened.endpoint) as proxy:
+        store = Store(opened.bucket, opened.prefix, opened.options | {"aws_endpoint": proxy.endpoint})
+        wire = Wire(weed_settings, store, proxy, tmp_path)
+        folders = [tmp_path / f"shop-{number}" for number in range(8)]
+
+        def deliver(name: str, count: int) -> list[Landed]:
+            run = wire.run()
+            for number, folder in enumerate(folders[:count]):
+                write_orders(folder, f"{name}.csv", [(number, name, "1.00", "2024-01-01")])
+            return [land(run, Source(Table(f"bronze.shop{number}.orders"), folder, "*.csv")) for number, folder in enumerate(folders[:count])]
+
+        def asked(name: str, count: int) -> int:
+            there = {file.path for file in open_snapshot(store, LANDINGS, TableLog(store, LANDINGS).version()).files}
+            wire.asked(lambda: deliver(name, count))
+            return len([request for request in proxy.requests if any(path in request.path for path in there)])
+
+        for name in ("first", "second"):
+            deliver(name, 8)
+        deliver("third", 1)  # which puts the receipts of all into one file
+        few, many = asked("fourth", 2), asked("fifth", 8)
+        assert 0 < many <= few + 3, (few, many)  # those of the fourth are files of their own
+        assert not any(landed.new for landed in deliver("fifth", 8))
     opened.close()
 
 

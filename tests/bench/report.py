@@ -35,6 +35,7 @@ class Found:
 def write_report(found: list[Found], out: Path, about: str) -> str:
     """Write bench.json and bench.svg into `out`, and return the table in Markdown."""
     rows = [{name: _rounded(value) for name, value in asdict(one).items() if name not in ("at_least", "of")} for one in found]
+    out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     (out / "bench.svg").write_text(_picture([one for one in found if one.ratio is not None and one.bound is not None], about), "utf-8")
     lines = [f"{about}\n", "| work | metric | lake | floor | ratio | bound | |", "|---|---|---:|---:|---:|---:|---|"]
