@@ -36,6 +36,8 @@ _TABLE = Table("bronze.system.landings", owner="lake", description="A receipt fo
 _UPLOADS = 4
 _ATTEMPTS = 12
 _LONGEST_NAME = 200  # bytes
+_PACKED = ".zst"
+_SMALL = 1 << 20  # bytes
 _FOLD_EVERY = 16  # versions
 _LISTED = 20  # objects that are listed in the time of a request for one
 _MOST_LISTED = 200_000  # objects whose names are held in memory
@@ -153,7 +155,7 @@ def _copy_all(
     def copy(numbered: tuple[int, Candidate]) -> dict[str, Any] | LakeError:
         number, candidate = numbered
         try:
-            return _copy(run, source, candidate, folder / f"{number}", there)
+            return _copy(run, source, candidate, folder / f"{number}.plain", there)
         except SourceError as error:
             return error
         except NotFound:
@@ -172,10 +174,9 @@ def _copy_all(
             told(candidate.name)
 
 
-def _copy(run: Run, source: Source, candidate: Candidate, spool: Path, met: Met) -> dict[str, Any]:
-    """Copy one file into raw/ under its content's hash. Returns its receipt, without the time of landing."""
-    spool.mkdir()
-    plain, digest, size = spool / "plain", hashlib.sha256(), 0
+def _copy(run: Run, source: Source, candidate: Candidate, plain: Path, met: Met) -> dict[str, Any]:
+    """Copy one file by way of `plain` into raw/ under its content's hash. Returns its receipt, without the time of landing."""
+    digest, size = hashlib.sha256(), 0
     with plain.open("wb") as handle:
         for chunk in candidate.chunks():
             digest.update(chunk)
@@ -183,23 +184,23 @@ def _copy(run: Run, source: Source, candidate: Candidate, spool: Path, met: Met)
             handle.write(chunk)
     compression = compression_of(plain)
     dialects = examine(plain, compression, candidate.name, source.hints)
-    stored, suffix = (plain, "") if compression or not _worth_packing(dialects) else (_pack(plain), ".zst")
+    stored, suffix = (plain, "") if compression or not _worth_packing(dialects) else (_pack(plain), _PACKED)
     sha256 = digest.hexdigest()
     name = _text(candidate.name)
     folder = f"raw/{source.name}/{sha256}"
     path = f"{folder}/{_object_name(name)}{suffix}"
     there = met(folder)
     if path not in there or dt.datetime.now(dt.UTC) - there[path] > run.settings.grace / 2:  # one as old as that may be about to be tidied away
-        run.store.upload(path, stored)
+        run.store.put(path, stored) if isinstance(stored, bytes) else run.store.upload(path, stored)
     receipt = {
         "source": source.name, "name": name, "status": "landed", "file": path, "sha256": sha256, "size": size,
-        "stored_size": stored.stat().st_size, "packed": compression, "modified": candidate.modified, "etag": candidate.etag,
+        "stored_size": len(stored) if isinstance(stored, bytes) else stored.stat().st_size, "packed": compression, "modified": candidate.modified, "etag": candidate.etag,
         "dialects": json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects]), "run": run.info.id,
         _MET: bool(there),
     }  # fmt: skip
     if run.store.held is not None:
         run.store.held.hold(path, plain)
-    for file in (plain, stored):
+    for file in (plain, plain.with_suffix(_PACKED)):
         file.unlink(missing_ok=True)
     return receipt
 
@@ -220,10 +221,14 @@ def _worth_packing(dialects: list[Dialect]) -> bool:
     return any(dialect.format in ("csv", "json", "ndjson") for dialect in dialects)
 
 
-def _pack(plain: Path) -> Path:
-    packed = plain.with_name("packed.zst")
+def _pack(plain: Path) -> Path | bytes:
+    """The file packed: beside it, or in memory where it is small, since a file system takes longer to make and remove a file than to fill it."""
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+    if plain.stat().st_size <= _SMALL:
+        return compressor.compress(plain.read_bytes())
+    packed = plain.with_suffix(_PACKED)
     with plain.open("rb") as source, packed.open("wb") as target:
-        zstandard.ZstdCompressor(level=1, write_checksum=True).copy_stream(source, target)
+        compressor.copy_stream(source, target)
     return packed
 
 
