@@ -9,7 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from lake.delta import DataFile, file_of, scan_files
-from lake.log import Action, TableLog, moves_rows
+from lake.log import Action, TableLog, moves_rows, takes_out_rows
 from lake.store import Store
 
 _KIND, _VERSION = "_change_type", "#version"
@@ -73,7 +73,7 @@ def feed_between(store: Store, log: TableLog, schema: pl.Schema, start: int, end
         if told:
             changed += [(version, DataFile(cdc["path"], cdc["size"], 0, "")) for cdc in told]
             rows += said.ledger.inserted + said.ledger.updated + said.ledger.adjusted if said else 0
-        elif any("remove" in action and moves_rows(action) for action in actions):
+        elif takes_out_rows(actions):
             return Feed(store, log.path, schema, (), (), 0, f"was rewritten at version {version}")
         else:
             files = _added(actions)

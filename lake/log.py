@@ -33,6 +33,11 @@ def moves_rows(action: Action) -> bool:
     return any(bool(action[kind].get("dataChange", True)) for kind in ("add", "remove") if kind in action)
 
 
+def takes_out_rows(actions: list[Action]) -> bool:
+    """Whether a commit took data files out for another reason than to put them together or apart."""
+    return any("remove" in action and moves_rows(action) for action in actions)
+
+
 class TableLog:
     """The log under `path`/_delta_log. Commits never change, so those read once are remembered."""
 

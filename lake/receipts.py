@@ -11,7 +11,7 @@ import polars as pl
 
 from lake.delta import DataFile, scan_files
 from lake.feed import added_between, bounds_of
-from lake.log import moves_rows
+from lake.log import takes_out_rows
 from lake.run import Run
 
 LANDINGS = "system/landings"
@@ -31,7 +31,7 @@ LOOKED_UP_BY = ("source", "name")
 _KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
 _LOOKED_AT = ["source", "status", *_KEPT]
 _HELD = 50_000
-"""Receipts that a run may hold, about a hundred bytes each."""
+"""Receipts that a run may hold, some hundreds of bytes each."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
 
 
 def files_of(run: Run, source: str, known: Known, contents: Iterable[str]) -> dict[str, str]:
-    """The raw object of each of the `contents` (sha256) that had a receipt when `known` was looked up. Reads two columns of the source's receipts."""
+    """The raw object of each of the `contents` (sha256) that had a receipt when `known` was looked up. Where the run holds no receipts, reads two columns of the source's."""
     wanted = sorted(set(contents))
     if known.version < 0 or not wanted:
         return {}
@@ -132,7 +132,7 @@ def _known(run: Run, source: str, version: int, receipts: int, bounds: dict[str,
         run.receipts = version, run.snapshot(LANDINGS, version).scan().select(_LOOKED_AT).collect(engine="streaming")
     start, held = run.receipts
     later = range(start + 1, version + 1)
-    if version < start or any("remove" in action and moves_rows(action) for one in later for action in run.log(LANDINGS).commit_at(one)):
+    if version < start or any(takes_out_rows(run.log(LANDINGS).commit_at(one)) for one in later):
         return _of(run, source, version, bounds)
     return pl.concat([held.lazy().filter(pl.col("source") == source), _between(run, source, start, version).select(_LOOKED_AT)])
 
