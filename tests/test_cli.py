@@ -30,6 +30,7 @@ from lake.service import free_ports
 from lake.settings import load_settings
 from lake.store import Store, open_store
 from tests.conftest import ROOT, Built, fresh_env
+from tests.outside import outside
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-never-to-be-shown"
 GOLD = "gold.nyc.daily_delays"
@@ -155,7 +156,7 @@ def _no_json(constant: str) -> NoReturn:
 
 def run_lake(*arguments: str, cwd: Path = ROOT, **variables: str) -> Said:
     """`lake …` as a process of its own, in a user's environment: nothing of lake's, AWS's or Prefect's in it but `variables`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    inherited = outside()
     done = subprocess.run(
         [sys.executable, "-m", "lake", *arguments], cwd=cwd, env=inherited | {"PYTHONDONTWRITEBYTECODE": "1"} | variables,
         capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,

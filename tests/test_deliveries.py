@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 import lake
 from tests.conftest import ROOT
+from tests.outside import outside
 
 _BLOCK = (ROOT / "docs" / "changes.md").read_text("utf-8").split("```sh\n")[1].split("```")[0]
 
@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    kept = outside()
     return kept | {"LAKE_HOME": str(root / ".lake"), "COLUMNS": "240"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from lake.source import Source
 from lake.table import Table, path_of
 from lake.upcast import upcast
 from lake.verify import verify
+from tests.outside import outside
 
 BRONZE = Table("bronze.shop.orders")
 
@@ -474,7 +474,7 @@ def test_an_old_release_is_read_as_it_was_and_as_the_code_is_now(tmp_path: Path)
 
 
 def _process(root: Path, *arguments: str) -> str:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(root / "home")}
+    environment = outside() | {"LAKE_HOME": str(root / "home")}
     done = subprocess.run([sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

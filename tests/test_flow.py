@@ -22,6 +22,7 @@ from lake.prefect_server import prefect_service
 from lake.service import Service
 from lake.settings import load_settings
 from tests.conftest import ROOT
+from tests.outside import outside
 from tests.test_cli import Project, Said, answer, make_project, run_lake
 from tests.test_telemetry import Receiver
 
@@ -267,7 +268,7 @@ def test_a_hop_that_raises_fails_the_flow_run(shop: Project, api: Api) -> None:
 def killed(folder: Path, user: dict[str, str]) -> tuple[Path, list[str]]:
     """The home of a run that was killed with SIGKILL between its tables, and the processes it left after a few seconds."""
     home = folder / "killed"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    inherited = outside()
     command = [sys.executable, "-m", "lake", "run", "nyc"]
     with subprocess.Popen(command, cwd=ROOT, env=inherited | user | {"LAKE_HOME": str(home)}, stdout=subprocess.PIPE, text=True, encoding="utf-8") as run:
         assert run.stdout is not None
@@ -293,7 +294,7 @@ def test_the_flow_called_from_python_finishes_what_was_killed(
     """`refresh()`, with no server and nothing prepared, does what the killed run left: the content is that of a lake nobody disturbed."""
     disturbed, _ = killed
     code = "from flows.nyc.flow import refresh; state = refresh(return_state=True); print(state.name, state.message)"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    inherited = outside()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=inherited | user | {"LAKE_HOME": str(disturbed)}, capture_output=True, text=True, timeout=120, check=False
     )

@@ -17,13 +17,14 @@ import pytest
 
 from lake.embedded import embedded_keys, weed_binary
 from lake.service import free_ports
+from tests.outside import outside
 from tests.test_cli import Project
 from tests.test_spread import FILES, shop, told
 from tests.town import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
 
-_CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+_CLEAN = outside()
 _PREFECT_PORT, _S3_PORT, _DASK_PORT = 4200, 8333, 8786
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Built
+from tests.outside import outside
 
 _README = (ROOT / "README.md").read_text("utf-8")
 _BLOCKS = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
 
 
 def _python(code: list[str], cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home)}
+    environment = outside() | {"LAKE_HOME": str(home)}
     return subprocess.run([sys.executable, *code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -81,7 +81,7 @@ def test_what_is_shown_under_break_it_works(tmp_path: Path) -> None:
     shell = f'set -e\nlake() {{ "{sys.executable}" -m lake "$@"; }}\n' + block.replace(
         "timeout -s KILL 1.5 lake", f'timeout -s KILL 1.5 "{sys.executable}" -m lake'
     )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {"LAKE_HOME": str(home)}
+    environment = outside() | {"LAKE_HOME": str(home)}
     done = subprocess.run(["sh", "-c", shell], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nyc: release 2" in done.stdout

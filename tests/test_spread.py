@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from lake.service import free_ports
+from tests.outside import outside
 from tests.test_cli import Project, make_project
 from tests.test_flow import left_running
 
@@ -88,7 +88,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def cluster(place: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A Dask scheduler and workers, each a process of its own without a nanny, in the project's folder."""
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    inherited = outside()
     (place / "marks").mkdir()
     known = inherited | {
         "LAKE_HOME": str(place / "home"), "LAKE_ENV": "dev", "HOME": str(place.parent), "MARKS": str(place / "marks"), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(place: Path, whole: di
         killed = []
         running = subprocess.Popen(
             [sys.executable, "-m", "lake", "run"], cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+            env=outside()
             | dict(project.variables) | {"LAKE_ENGINE": "dask", "LAKE_ENGINE_ADDRESS": address},
         )  # fmt: skip
         deadline = time.monotonic() + 120

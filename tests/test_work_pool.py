@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from lake.prefect_server import prefect_service
 from lake.settings import load_settings
+from tests.outside import outside
 from tests.test_cli import Project, make_project
 from tests.town import ENDED, asked, processes_in, until, until_none
 
@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project,
     made.lake("deployments", "--write").did()
     service = prefect_service(load_settings(root=root, home=root / "home"))
     url = f"{service.hold()['url']}/api"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    inherited = outside()
     told = {"PREFECT_API_URL": url, "PREFECT_HOME": str(user / "prefect"), "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1", "PREFECT_CLI_COLORS": "false"}
     yield made, inherited | dict(made.variables) | told
     service.release(wait=True)

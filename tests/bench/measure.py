@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.outside import outside
+
 ROOT = Path(__file__).resolve().parents[2]
 Measured = dict[str, float]
 _EVERY = 0.05  # seconds
@@ -36,7 +38,7 @@ def limited(size: int) -> Iterator[list[str]]:
 
 def measure(command: list[str], home: Path, cwd: Path = ROOT, **variables: str) -> Measured:
     """Run a command with the embedded store at `home`. Seconds and GB; memory is that of all its processes without the store. Raises SystemExit if it fails."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+    kept = outside()
     path = os.pathsep.join([str(cwd), str(ROOT)])
     before = _store_cpu(home)
     started = time.perf_counter()

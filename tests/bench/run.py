@@ -25,6 +25,7 @@ from typing import Any
 from tests.bench.files import deliver, generated, linked
 from tests.bench.measure import ROOT, Measured, limited, measure
 from tests.bench.report import Found, write_report
+from tests.outside import outside
 
 PROJECT = ROOT / "tests" / "bench" / "orders"
 _LAKE = [sys.executable, "-m", "lake", "run", "tpch", "--no-prefect"]
@@ -159,7 +160,7 @@ class Bench:
             return self._run_inside(work, Path(home), *map(str, arguments))
 
     def _run_inside(self, work: str, home: Path, *arguments: str) -> dict[str, float]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "PREFECT_"))}
+        kept = outside()
         command = [sys.executable, "-m", "tests.bench.inside", work, str(home), *arguments]
         said = subprocess.run(command, cwd=ROOT, env=kept | {"LAKE_HOME": str(home)}, check=True, stdout=subprocess.PIPE, text=True).stdout
         told: dict[str, float] = json.loads(said.splitlines()[-1])

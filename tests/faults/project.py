@@ -29,6 +29,7 @@ from tests.conftest import ROOT
 from tests.faults.fault import Fault
 from tests.faults.oracle import Delivery, Rows, expected
 from tests.faults.proxy import Proxy
+from tests.outside import outside
 
 TABLES = ("bronze.shop.customers", "bronze.shop.orders", "silver.shop.customers", "silver.shop.orders", "gold.shop.totals")
 _COLUMNS = {
@@ -117,7 +118,7 @@ class Shop:
         """`lake run shop` (or another `command`) as a process that reaches the store through the proxy, with `fault` in its way; it is the victim unless another is."""
         proxy.arm(fault or Fault())
         options = self.store.options
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {
+        environment = outside() | {
             "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", "LAKE_ENV": self.env, "LAKE_BUCKET": self.store.bucket,
             "LAKE_HOME": str(self.home), "AWS_ENDPOINT_URL": proxy.endpoint, "AWS_ACCESS_KEY_ID": options["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": options["aws_secret_access_key"], "LAKE_THREADS": "1", **settings,

@@ -20,12 +20,13 @@ from lake.release import find_release, numbers
 from lake.settings import load_settings
 from lake.store import open_store
 from tests.conftest import ROOT, Built
+from tests.outside import outside
 
 _KILLS = 8
 
 
 def _start(home: Path) -> subprocess.Popen[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LAKE_", "AWS_", "PREFECT_"))} | {
+    environment = outside() | {
         "LAKE_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
     }
