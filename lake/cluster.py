@@ -60,7 +60,7 @@ def cluster(run: Run, path: str, columns: tuple[str, ...]) -> int:
     if not files:
         return 0
     with run.workspace(f"cluster-{path}") as folder:
-        _sorted_into(folder, scan_files(run.store, path, there.schema, files), columns, sum(file.rows for file in files))
+        _sorted_into(folder, scan_files(run.store, path, there.schema, files), columns, sum(file.rows for file in files), there.rows)
         try:
             rearrange(run, path, base, before, removed=files, parts=folder, why=f"{len(files)} overlapping files sorted by {', '.join(columns)}")
         except CommitConflict:
@@ -68,7 +68,7 @@ def cluster(run: Run, path: str, columns: tuple[str, ...]) -> int:
     return len(files)
 
 
-def _sorted_into(folder: Path, rows: pl.LazyFrame, columns: tuple[str, ...], count: int) -> None:
+def _sorted_into(folder: Path, rows: pl.LazyFrame, columns: tuple[str, ...], count: int, of: int) -> None:
     """Write rows sorted, a range of the first column at a time, so that memory holds one range."""
     pieces = -(-count // _PIECE)
     first = pl.col(columns[0])
@@ -80,4 +80,4 @@ def _sorted_into(folder: Path, rows: pl.LazyFrame, columns: tuple[str, ...], cou
         inside = pl.lit(True) if low is None else first >= pl.lit(low)
         inside &= pl.lit(True) if high is None else first < pl.lit(high)
         part = rows.filter(inside | first.is_null() if low is None else inside)
-        write_parts(part.sort(columns, nulls_last=False), folder / f"{number:05d}")
+        write_parts(part.sort(columns, nulls_last=False), folder / f"{number:05d}", of=of)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 
-from lake.datafile import upload_parts, write_parts
+from lake.datafile import rows_a_file, upload_parts, write_parts
 from lake.delta import DataFile, checkpoint_if_due, scan_files
 from lake.errors import CommitConflict, NotFound
 from lake.log import schema_of_record
@@ -16,16 +16,20 @@ from lake.run import Run
 from lake.schemas import is_sketched, sketched_columns
 
 _FANOUT = 8
-_LARGEST = 2_000_000  # rows; files of that size are left as they are
 _AT_ONCE = 4_000_000  # rows rewritten by one commit, about
 _SORTED_UP_TO = 1_000_000  # rows; more are kept in the order they are in
 
 
 def due(files: Iterable[DataFile]) -> tuple[DataFile, ...]:
-    """Files worth putting together: eight or more of about the same size. So each row is rewritten a few times in its life, not each time."""
+    """Files worth putting together: eight or more of about the same size. So each row is rewritten a few times in its life, not each time.
+
+    Files as large as the table's are to be are left as they are.
+    """
+    files = list(files)
+    enough = rows_a_file(sum(file.rows for file in files))
     tiers: dict[int, list[DataFile]] = {}
     for file in files:
-        if file.rows < _LARGEST:
+        if file.rows < enough:
             tier, size = 0, file.rows
             while size >= _FANOUT:
                 tier, size = tier + 1, size // _FANOUT
@@ -55,7 +59,7 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
     rows = scan_files(run.store, path, there.schema, files)
     small = sum(file.rows for file in files) <= _SORTED_UP_TO
     with run.workspace(f"compact-{path}") as folder:
-        write_parts(rows.sort(sort) if sort and small else rows, folder)
+        write_parts(rows.sort(sort) if sort and small else rows, folder, of=there.rows)
         try:
             rearrange(run, path, base, before, removed=files, parts=folder, why=f"{len(files)} small files put together")
         except CommitConflict:

@@ -21,7 +21,9 @@ from lake.meter import carried
 from lake.sketches import FileSketch, sketch_columns
 from lake.store import Store
 
-_ROWS_PER_FILE = 2_000_000  # of a table of 16 columns about 64 MB
+_LARGEST = 2_000_000  # rows; of a table of 16 columns about 64 MB
+_SMALLEST = 500_000
+_FILES = 16
 _ROW_GROUP = 32_768
 _MEASURED_COLUMNS = 32
 _LONGEST_STATISTIC = 64  # characters
@@ -34,16 +36,30 @@ WORTH_SKETCHING = 50_000
 _DAY = 86_400_000_000  # microseconds
 
 
-def sink_parts(frame: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
-    """A lazy sink of `frame` into Parquet parts in `folder`; collecting it writes them, in row groups that bound memory."""
+def rows_a_file(rows: int) -> int:
+    """How many rows a data file of a table of so many holds at most: a thirty-second of them, from 250,000 to 2 million, in steps of two.
+
+    A correction writes whole files again, so those of a small table are small; those of a large one are not, since its log names each.
+    """
+    most = _SMALLEST
+    while most < _LARGEST and most * _FILES < rows:
+        most *= 2
+    return most
+
+
+def sink_parts(frame: pl.LazyFrame, folder: Path, *, of: int | None = None) -> pl.LazyFrame:
+    """A lazy sink of `frame` into Parquet parts in `folder`; collecting it writes them, in row groups that bound memory.
+
+    `of` is how many rows the table has, about, where the parts are to be its files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    target = pl.PartitionBy(folder, max_rows_per_file=_ROWS_PER_FILE)
+    target = pl.PartitionBy(folder, max_rows_per_file=_LARGEST if of is None else rows_a_file(of))
     return frame.sink_parquet(target, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, mkdir=True, lazy=True)
 
 
-def write_parts(frame: pl.LazyFrame, folder: Path) -> None:
-    """Write `frame` into Parquet parts in `folder` on the streaming engine."""
-    sink_parts(frame, folder).collect(engine="streaming")
+def write_parts(frame: pl.LazyFrame, folder: Path, *, of: int | None = None) -> None:
+    """Write `frame` into Parquet parts in `folder` on the streaming engine. `of` as with `sink_parts`."""
+    sink_parts(frame, folder, of=of).collect(engine="streaming")
 
 
 def parts_in(folder: Path) -> list[Path]:

@@ -31,12 +31,12 @@ _LG = 11  # 2,048 registers: a relative standard error of 2.3 %
 _REGISTERS = 1 << _LG
 _KLL = 200  # a rank error of 1.3 %
 _LG_FREQUENT = 8
-_AT_MOST = 200_000  # values of a file go into a quantile sketch: evenly chosen, far finer than the sketch
+_AT_LEAST, _ONE_OF = 20_000, 40  # values of a file go into a quantile sketch, evenly chosen: finer than the sketch
 _LOOKED_AT = 5_000  # texts of a file whose pattern is looked at, and by which it is known whether texts repeat
 _PATTERNS = 20
 _SEED = 42
 _DECIMAL = "decimal"
-_COUNT = "count of it"
+_COUNT, _SHAPE = "count of it", "shape"
 _KINDS = {"distinct": ds.hll_sketch, "quantiles": ds.kll_doubles_sketch, "lengths": ds.kll_doubles_sketch, "frequent": ds.frequent_strings_sketch}
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -166,7 +166,7 @@ def sketch(column: pl.Series, *, values: bool, bare: bool = False) -> ColumnSket
         made.bounds = made.low, made.high = numbers.min(), numbers.max()
         as_floats = numbers.cast(pl.Float64)
         made.total = None if dtype.is_temporal() else float(as_floats.sum() or 0.0)
-        made.quantiles = _quantiles(as_floats.filter(as_floats.is_finite()))
+        made.quantiles = _quantiles(_evenly(as_floats.filter(as_floats.is_finite())))
     return made
 
 
@@ -177,7 +177,7 @@ def _texts(made: ColumnSketch, there: pl.Series, *, values: bool) -> None:
     counts = there.value_counts(name=_COUNT) if few else None
     each = there if counts is None else counts.to_series(0)
     made.distinct = _distinct(each)
-    _measure(made, each.str.len_chars(), there.gather_every(_step(there, _AT_MOST)).str.len_chars())
+    _measure(made, each.str.len_chars(), _evenly(there).str.len_chars())
     made.bounds = each.min(), each.max()
     made.low, made.high = made.bounds if values else (None, None)
     made.frequent = _frequent(_counted(there, some) if counts is None else counts) if values and len(there) else None
@@ -194,17 +194,22 @@ def _step(values: pl.Series, at_most: int) -> int:
     return max(1, -(-len(values) // at_most))
 
 
+def _evenly(values: pl.Series) -> pl.Series:
+    """Those that go into a quantile sketch."""
+    return values.gather_every(_step(values, max(_AT_LEAST, len(values) // _ONE_OF)))
+
+
 def _measure(made: ColumnSketch, lengths: pl.Series, evenly: pl.Series | None = None) -> None:
     """Which lengths there are, and how they are spread: as they come, or as those chosen `evenly` do."""
     made.shortest, made.longest = lengths.min(), lengths.max()  # type: ignore[assignment]  # whole numbers
-    made.lengths = _quantiles((lengths if evenly is None else evenly).cast(pl.Float64))
+    made.lengths = _quantiles((_evenly(lengths) if evenly is None else evenly).cast(pl.Float64))
 
 
 def _quantiles(numbers: pl.Series) -> Any:
     if not len(numbers):
         return None
     made = ds.kll_doubles_sketch(_KLL)
-    made.update(np.array(numbers.gather_every(_step(numbers, _AT_MOST)).to_numpy()))  # it takes no array that is read-only
+    made.update(np.array(numbers.to_numpy()))  # it takes no array that is read-only
     return made
 
 
@@ -217,10 +222,12 @@ def _frequent(counts: pl.DataFrame) -> Any:
 
 def _patterns(texts: pl.Series) -> dict[str, int]:
     """The shapes of the texts: A a capital, a another letter, 9 a digit, + for one that repeats."""
-    shapes = texts.str.slice(0, 60).str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\d", "9")
+    each = texts.value_counts(name=_COUNT)
+    shapes = each.to_series(0).str.slice(0, 60).str.replace_all(r"\p{Lu}", "A").str.replace_all(r"[\p{L}--A]", "a").str.replace_all(r"\d", "9")
     for sign in "Aa9":
         shapes = shapes.str.replace_all(sign + "{2,}", sign + "+")
-    return {str(shape): int(count) for shape, count in shapes.value_counts(sort=True).head(_PATTERNS).iter_rows()}
+    counts = each.select(shapes.alias(_SHAPE), _COUNT).group_by(_SHAPE).agg(pl.col(_COUNT).sum())
+    return {str(shape): int(count) for shape, count in counts.sort(_COUNT, _SHAPE, descending=[True, False]).head(_PATTERNS).iter_rows()}
 
 
 def _distinct(values: pl.Series) -> Any:
@@ -235,20 +242,11 @@ def _distinct(values: pl.Series) -> Any:
 
 
 def _registers(hashes: Array) -> Array:
-    """For each value of a hash's low bits the greatest place of the first one among the others. Most hashes cannot be that one, and are left out first."""
-    registers = np.zeros(_REGISTERS, np.uint8)
-    if len(hashes) > 200 * _REGISTERS:
-        _raise(registers, hashes[hashes >> np.uint64(59) == 0])
-        if registers.all():
-            return registers
-    _raise(registers, hashes)
-    return registers
-
-
-def _raise(registers: Array, hashes: Array) -> None:
-    places = (hashes & np.uint64(_REGISTERS - 1)).astype(np.int64)
-    _, exponent = np.frexp((hashes >> np.uint64(_LG)).astype(np.float64))
-    np.maximum.at(registers, places, (64 - _LG - exponent + 1).astype(np.uint8))
+    """For each value of a hash's low bits the greatest place of the first one among its others: where the least of these has it. None has it at 0."""
+    least = np.full(_REGISTERS, 1 << (64 - _LG), np.uint64)
+    np.minimum.at(least, (hashes & np.uint64(_REGISTERS - 1)).view(np.int64), hashes >> np.uint64(_LG))
+    _, digits = np.frexp(least.astype(np.float64))
+    return (64 - _LG - digits + 1).astype(np.uint8)
 
 
 def _union(mine: Any, theirs: Any) -> Any:

@@ -142,7 +142,7 @@ def _sunk(
     hop = plan.hop
     good = judged.good.select(passage.expressions)
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
-    kept = sink_parts(good.sort(order) if order else good, folder / "good")
+    kept = sink_parts(good.sort(order) if order else good, folder / "good", of=max(plan.estimated_rows, plan.before.rows if plan.before else 0))
     summed = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
     result = (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *summed)
     losses = judged.good.select(passage.losses) if passage.losses else pl.LazyFrame()

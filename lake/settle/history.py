@@ -51,5 +51,5 @@ def lived(table: Table, schema: pl.Schema, winners: Winners, there: Snapshot | N
     write_parts(ends, folder / "ends")
     spans = scan_parts(folder / "ends", pl.Schema({**{name: schema[name] for name in key}, _END: schema[_END], _CURRENT: pl.Boolean()}))
     whole = events.drop(_END, _CURRENT).join(spans, on=key, how="inner").select(columns)
-    write_parts(whole, folder / "lived")
+    write_parts(whole, folder / "lived", of=int(events.select(pl.len()).collect(engine="streaming").item()))
     return Winners(folder / "lived", superseded=winners.superseded, duplicate=winners.duplicate, adjusted=adjusted)

@@ -94,18 +94,18 @@ def latest(table: Table, staged: Staged, folder: Path) -> Winners:
     columns = [*staged.schema, *([_DEAD] if staged.dead is not None else [])]
     keys = repeated.lazy().select(table.key)
     superseded = duplicate = 0
-    write_parts(rows.join(keys, on=table.key, how="anti").select(columns), folder / "chosen" / "single")
+    write_parts(rows.join(keys, on=table.key, how="anti").select(columns), folder / "chosen" / "single", of=staged.passed)
     for number, piece in enumerate(slices(table.key, int(repeated["len"].sum()))) if repeated.height else ():
         rivals = rows.filter(piece).join(keys.filter(piece), on=table.key, how="semi").with_columns(row_hash(staged.schema).alias(_NEW))
         rivals = rivals.sort([*order, _NEW], nulls_last=False)
-        write_parts(rivals.group_by(table.key, maintain_order=True).last().select(columns), folder / "chosen" / f"{number}")
+        write_parts(rivals.group_by(table.key, maintain_order=True).last().select(columns), folder / "chosen" / f"{number}", of=staged.passed)
         last = rivals.group_by(table.key).agg(pl.col(_NEW).last().alias(_LAST), pl.len().alias("n"), pl.col(_NEW).eq(pl.col(_NEW).last()).sum().alias("same"))
         late, same = last.select((pl.col("n") - pl.col("same")).sum().alias("late"), (pl.col("same") - 1).sum()).collect(engine="streaming").row(0)
         superseded, duplicate = superseded + int(late), duplicate + int(same)
     if staged.dead is None:
         return Winners(folder / "chosen", superseded=superseded, duplicate=duplicate)
     chosen = scan_parts(folder / "chosen", pl.Schema({**staged.schema, _DEAD: pl.Boolean()}))
-    write_parts(chosen.filter(~pl.col(_DEAD)).drop(_DEAD), folder / "winners")
+    write_parts(chosen.filter(~pl.col(_DEAD)).drop(_DEAD), folder / "winners", of=staged.passed)
     write_parts(chosen.filter(_DEAD).select(*table.key, *order), folder / "ended")
     gone = int(chosen.select(pl.col(_DEAD).sum()).collect(engine="streaming").item() or 0)
     return Winners(folder / "winners", folder / "ended", gone, superseded, duplicate)

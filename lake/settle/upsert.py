@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from lake.content import Content, hash_sums, read_sums, row_hash
-from lake.datafile import scan_parts, write_parts
+from lake.datafile import rows_a_file, scan_parts, write_parts
 from lake.delta import DataFile, Snapshot, bring, forget, scan_files
-from lake.settle.latest import ROWS_AT_ONCE, Winners, comes_late, slices
+from lake.settle.latest import Winners, comes_late, slices
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
 from lake.settle.settled import Settled
 from lake.table import Table, ordering
@@ -49,12 +49,12 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
     inserted, updated = found.counts.get("inserted", 0), found.counts.get("updated", 0)
     out = folder / "merged"
     if inserted:
-        write_parts(_in_order(table, fresh), out / "new")
-    for number, files in enumerate(_few(rewritten)):
+        write_parts(_in_order(table, fresh), out / "new", of=there.rows)
+    for number, files in enumerate(_few(rewritten, rows_a_file(there.rows))):
         here = pl.col(PLACE).is_in([place_of(there, file) for file in files])
         leaves = pl.concat([changed.filter(here).select(table.key), found.gone.filter(here).select(table.key)])
         stays = _shaped(scan_files(there.store, there.path, there.schema, files), there, schema).join(leaves, on=table.key, how="anti")
-        write_parts(_in_order(table, pl.concat([stays, changed.filter(here).select(columns)])), out / f"{number}")
+        write_parts(_in_order(table, pl.concat([stays, changed.filter(here).select(columns)])), out / f"{number}", of=there.rows)
     if rewritten:
         told = [
             (_shaped(found.met.join(changed.select(table.key), on=table.key, how="semi"), there, schema), "update_preimage"),
@@ -165,11 +165,11 @@ def _adjusted(table: Table, schema: pl.Schema, winners: Winners, classed: pl.Laz
     return counts
 
 
-def _few(files: tuple[DataFile, ...]) -> Iterator[tuple[DataFile, ...]]:
-    """Files in groups of a bounded number of rows, neighbours together."""
+def _few(files: tuple[DataFile, ...], most: int) -> Iterator[tuple[DataFile, ...]]:
+    """Files in groups of at most so many rows, neighbours together; one that has more is alone."""
     group: list[DataFile] = []
     for file in files:
-        if group and sum(member.rows for member in group) + file.rows > ROWS_AT_ONCE:
+        if group and sum(member.rows for member in group) + file.rows > most:
             yield tuple(group)
             group = []
         group.append(file)

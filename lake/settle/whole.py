@@ -73,7 +73,7 @@ def swap(staged: Staged, there: Snapshot, where: pl.Expr, earlier: Content | Non
     gone = sums(was.filter(where), there.schema)
     if gone == staged.content:
         return Settled(None, unchanged=gone.rows, content=earlier)
-    write_parts(pl.concat([was.filter(~where.fill_null(False)), scan_good(staged)], how="diagonal"), folder / "swapped")
+    write_parts(pl.concat([was.filter(~where.fill_null(False)), scan_good(staged)], how="diagonal"), folder / "swapped", of=there.rows)
     content = earlier - gone + staged.content if earlier is not None else None
     return Settled(folder / "swapped", rewritten, inserted=staged.passed, deleted=gone.rows, content=content)
 

@@ -37,7 +37,10 @@ def limited(size: int) -> Iterator[list[str]]:
 
 
 def measure(command: list[str], home: Path, cwd: Path = ROOT, **variables: str) -> Measured:
-    """Run a command with the embedded store at `home`. Seconds and GB; memory is that of all its processes without the store. Raises SystemExit if it fails."""
+    """Run a command with the embedded store at `home`. Seconds and GB; memory is that of all its processes without the store. Raises SystemExit if it fails.
+
+    A child that does not run its own program yet has its parent's memory, which is counted once.
+    """
     kept = outside()
     path = os.pathsep.join([str(cwd), str(ROOT)])
     before = _store_cpu(home)
@@ -49,8 +52,9 @@ def measure(command: list[str], home: Path, cwd: Path = ROOT, **variables: str) 
         nonlocal peak, store
         while not ended.is_set():
             try:
-                tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                peak = max(peak, sum(each.memory_info().rss for each in tree if "weed" not in each.name()) / 1e9)
+                first = psutil.Process(process.pid)
+                apart = [child for child in first.children(recursive=True) if "weed" not in child.name() and child.cmdline() != first.cmdline()]
+                peak = max(peak, sum(each.memory_info().rss for each in (first, *apart)) / 1e9)
             except psutil.Error:
                 pass
             store = max(store, _store_cpu(home))
