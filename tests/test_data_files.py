@@ -16,9 +16,7 @@ from tests.tiny import bring, clean_orders, orders, rows_of, write_orders
 PATH = path_of(orders.name)
 
 
-@pytest.mark.parametrize(
-    ("rows", "most"), [(0, 500_000), (8_000_000, 500_000), (8_000_001, 1_000_000), (16_000_001, 2_000_000), (10_000_000_000, 2_000_000)]
-)
+@pytest.mark.parametrize(("rows", "most"), [(0, 500_000), (8_000_000, 500_000), (8_000_001, 1_000_000), (16_000_001, 2_000_000), (10_000_000_000, 2_000_000)])
 def test_a_file_is_a_share_of_its_table(rows: int, most: int) -> None:
     """A sixteenth of it or less, while the table is small enough for that."""
     assert rows_a_file(rows) == most
