@@ -106,42 +106,48 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
 def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, touched: tuple[DataFile, ...], folder: Path) -> _Found:
     """Class each row of the batch by the row with its key that is there, slice by slice; and find the rows that go.
 
-    Rows that are there are hashed only where their key is one of the batch; memory follows the batch, not the table.
+    Rows that are there are hashed only where their key is one of the batch; memory follows the batch and a file, not the table.
     """
     schema, key = staged.schema, table.key
     order = [name for name in ordering(table, schema) if name in there.schema]
     at = [pl.col(name).alias(f"{_OLD} {name}") for name in order]
-    rows, hashed = scan_placed(there, touched), row_hash(there.schema).alias(_OLD)
+    rows = [scan_placed(there, files) for files in _few(touched, rows_a_file(there.rows))]
+    hashed = row_hash(there.schema).alias(_OLD)
     batch = scan_parts(winners.rows, schema).with_columns(row_hash(schema).alias(_NEW))
     kept, whole = [*schema, _NEW, _OLD, PLACE, _CLASS], pl.Schema({**there.schema, PLACE: pl.String(), _OLD: pl.UInt64()})
     ends = pl.Schema({name: schema[name] for name in (*key, *order)})
     late_ends = 0
     for number, piece in enumerate(slices(key, 2 * batch.select(pl.len()).collect().item())):
-        part = batch.filter(piece)
-        write_parts(rows.filter(piece).join(part.select(key), on=key, how="semi").with_columns(hashed), folder / "met" / f"{number}")
+        part, here = batch.filter(piece), [some.filter(piece) for some in rows]
+        _meet(here, part, key, hashed, folder / "met" / f"{number}")
         met = scan_parts(folder / "met" / f"{number}", whole).select(*key, _OLD, PLACE, *at)
         write_parts(part.join(met, on=key, how="left").with_columns(_class(order).alias(_CLASS)).select(kept), folder / "classed" / f"{number}")
         gone = folder / "gone" / f"{number}"
         if winners.ended is not None:
             ended = scan_parts(winners.ended, ends).filter(piece)
-            write_parts(rows.filter(piece).join(ended.select(key), on=key, how="semi").with_columns(hashed), folder / "ending" / f"{number}")
+            _meet(here, ended, key, hashed, folder / "ending" / f"{number}")
             known = scan_parts(folder / "ending" / f"{number}", whole)
             late = ended.join(known.select(*key, *at), on=key, how="inner").filter(comes_late(order, _OLD)).select(key).collect(engine="streaming")
             write_parts(known.join(late.lazy(), on=key, how="anti"), gone / "ended")
             late_ends += late.height
-        if staged.scope is not None:
-            inside = _inside(staged.scope, there, touched).filter(piece).join(part.select(key), on=key, how="anti")
+        for turn, some in enumerate([_inside(staged.scope, there, some) for some in here] if staged.scope is not None else []):
+            inside = some.join(part.select(key), on=key, how="anti")
             inside = inside.join(scan_parts(gone / "ended", whole).select(key), on=key, how="anti") if winners.ended is not None else inside
-            write_parts(inside.with_columns(hashed).select(list(whole)), gone / "scope")
+            write_parts(inside.with_columns(hashed).select(list(whole)), gone / "scope" / f"{turn}")
     classed = scan_parts(folder / "classed", pl.Schema({**schema, _NEW: pl.UInt64(), _OLD: pl.UInt64(), PLACE: pl.String(), _CLASS: pl.String()}))
     left = scan_parts(folder / "gone", whole)
     counts = dict(classed.group_by(_CLASS).len().collect(engine="streaming").iter_rows())
     return _Found(classed, scan_parts(folder / "met", whole), left, counts, left.select(pl.len()).collect(engine="streaming").item(), late_ends)
 
 
-def _inside(scope: Scope, there: Snapshot, touched: tuple[DataFile, ...]) -> pl.LazyFrame:
-    """The rows that are there and that the batch speaks for."""
-    rows = scan_placed(there, touched)
+def _meet(rows: list[pl.LazyFrame], batch: pl.LazyFrame, key: list[str], hashed: pl.Expr, folder: Path) -> None:
+    """Write those of `rows`, which come a few files at a time, whose key is one of the batch. The engine would read all files that it is given at once."""
+    for number, some in enumerate(rows):
+        write_parts(some.join(batch.select(key), on=key, how="semi").with_columns(hashed), folder / f"{number}")
+
+
+def _inside(scope: Scope, there: Snapshot, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Those of `rows` that the batch speaks for."""
     if scope.where is not None:
         return rows.filter(scope.where)
     keys = scan_parts(scope.parts, pl.Schema({name: there.schema[name] for name in scope.on})) if scope.parts else rows.clear()
