@@ -133,17 +133,17 @@ def cut(run: Run, plan: Plan) -> tuple[list[Partition], str | None]:
     if files is None:
         return [], "its input changed rows instead of only adding some"
     size = sum(file.size for file in files)
-    count = min(most, len(files), max(1, size // run.settings.partition_bytes))
-    if count < 2:  # noqa: PLR2004  # one partition is the whole
+    parts = min(most, len(files), max(1, size // run.settings.partition_bytes))
+    if parts < 2:  # noqa: PLR2004  # one partition is the whole
         return [], None
     schemas = {name: run.snapshot(path_of(plan.inputs[name].table), plan.inputs[name].end).schema for name in hop.inputs}
     if (why := looks_across_rows(hop, schemas)) is not None:
         return [], f"it does not keep rows apart: {why}"
     about: dict[str, Any] = {
         "env": run.settings.env, "flow": run.info.flow, "table": hop.table.name, "fingerprint": hop.fingerprint, "base": plan.base, "mode": plan.mode, "inputs": plan.inputs,
-        "reason": plan.reason, "within": plan.within, "batch": f"{plan.batch}-{uuid.uuid4().hex[:8]}", "stands": _may_stand(plan), "of": count,
+        "reason": plan.reason, "within": plan.within, "batch": f"{plan.batch}-{uuid.uuid4().hex[:8]}", "stands": _may_stand(plan), "of": parts,
     }  # fmt: skip
-    return [Partition(number=number, files=[_place(file) for file in share], **about) for number, share in enumerate(_shares(files, count))], None
+    return [Partition(number=number, files=[_place(file) for file in share], **about) for number, share in enumerate(_shares(files, parts))], None
 
 
 def _driving(run: Run, plan: Plan) -> tuple[DataFile, ...] | None:
@@ -157,10 +157,10 @@ def _driving(run: Run, plan: Plan) -> tuple[DataFile, ...] | None:
     return tuple(file for _, file in feed.added) if feed.grows_only else None
 
 
-def _shares(files: tuple[DataFile, ...], count: int) -> list[list[DataFile]]:
+def _shares(files: tuple[DataFile, ...], parts: int) -> list[list[DataFile]]:
     """The files in so many shares of about the same size: the largest first, each to the share that has least."""
-    shares: list[list[DataFile]] = [[] for _ in range(count)]
-    sizes = [0] * count
+    shares: list[list[DataFile]] = [[] for _ in range(parts)]
+    sizes = [0] * parts
     for file in sorted(files, key=lambda file: (-file.size, file.path)):
         least = sizes.index(min(sizes))
         shares[least].append(file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 import polars as pl
 
+from lake.amounts import size
 from lake.catalog import Catalog, check_columns, inputs_line
-from lake.cli.render import ago, as_it_came, env_option, json_option, print_frame, print_json, print_table, say, size, spelled
+from lake.cli.render import ago, as_it_came, env_option, json_option, print_frame, print_json, print_table, say, spelled
 from lake.errors import UnknownName
 from lake.log import schema_of_record
 from lake.settings import load_settings

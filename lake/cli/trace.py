@@ -6,8 +6,9 @@ import click
 from rich.text import Text
 from rich.tree import Tree
 
+from lake.amounts import size
 from lake.catalog import Catalog
-from lake.cli.render import console, env_option, json_option, print_json, safe, short_path, shown, size
+from lake.cli.render import console, env_option, json_option, print_json, safe, short_path, shown
 from lake.errors import RunFailed, UnknownName
 from lake.pipeline import every_pipeline
 from lake.release import Release, find_release, release_meant

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lake import amounts
 from lake.catalog import Catalog
 from lake.errors import LakeError
 from lake.record import Ledger
@@ -89,7 +90,7 @@ def _write(out: Path, pages: dict[str, str]) -> None:
 def _templates() -> Environment:
     made = Environment(loader=PackageLoader("lake.site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
-        "number": shapes.number, "signed": shapes.signed, "size": shapes.size, "instant": shapes.instant, "stamp": shapes.stamp,
+        "number": shapes.number, "signed": shapes.signed, "size": amounts.size, "instant": shapes.instant, "stamp": shapes.stamp,
         "lasting": shapes.lasting, "kind": shapes.kind, "fragment": shapes.fragment, "plural": shapes.plural,
     }  # fmt: skip
     made.globals |= {"went": _went, "used": _used}

@@ -18,16 +18,6 @@ def signed(value: int) -> str:
     return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{abs(value):,}"
 
 
-def size(count: int) -> str:
-    """Bytes in the largest unit that keeps the number readable."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
-
-
 def instant(moment: dt.datetime) -> str:
     """A moment as people read it."""
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
