@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lake.datafile import rows_a_file, upload_parts, write_parts
-from lake.delta import DataFile, checkpoint_if_due, scan_files
+from lake.delta import DataFile, Snapshot, checkpoint_if_due, scan_files
 from lake.errors import CommitConflict, NotFound
 from lake.log import schema_of_record
 from lake.meter import telling
@@ -56,7 +56,7 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
     files = due(there.files)
     if len(files) < 2:  # noqa: PLR2004  # one file is as few as there can be
         return 0
-    rows = scan_files(run.store, path, there.schema, files)
+    rows = scan_files(run.store, path, there.schema, _neighbours(there, files, sort))
     small = sum(file.rows for file in files) <= _SORTED_UP_TO
     with run.workspace(f"compact-{path}") as folder:
         write_parts(rows.sort(sort) if sort and small else rows, folder, of=there.rows)
@@ -65,6 +65,15 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
         except CommitConflict:
             return 0
     return len(files)
+
+
+def _neighbours(there: Snapshot, files: tuple[DataFile, ...], sort: tuple[str, ...]) -> tuple[DataFile, ...]:
+    """The files in the order of the least value that each has of the first column of `sort`, so that ranges put together are next to each other."""
+    least = f"min.{sort[0]}" if sort else ""
+    if least not in there.bounds.columns:
+        return files
+    place = {file: number for number, file in enumerate(there.bounds.sort(least)["path"])}
+    return tuple(sorted(files, key=lambda file: place[file.path]))
 
 
 def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[DataFile, ...] = (), parts: Path | None = None, why: str) -> int:

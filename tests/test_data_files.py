@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import lake.compact
 import lake.datafile
 from lake.compact import compact
 from lake.datafile import rows_a_file
@@ -79,3 +80,16 @@ def test_files_as_large_as_they_are_to_be_stay(run: Run, tmp_path: Path) -> None
     after = files(run)
     assert whole < set(after)
     assert sorted(after.values()) == [80] + [100] * 10
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_put_together_was_next_to_each_other(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that grew has larger files, and each still has a range of keys of its own, in whatever order they were written."""
+    deliver(run, tmp_path, "first.csv", range(1000), "1.00")
+    deliver(run, tmp_path, "correction.csv", range(350, 950, 300), "2.00")  # the fourth and the seventh file are the last ones written
+    monkeypatch.setattr(lake.datafile, "_SMALLEST", 200)
+    monkeypatch.setattr(lake.compact, "_SORTED_UP_TO", 100)  # as a large table, which is not sorted in memory
+    assert compact(run, PATH, sort=("order",)) == 10
+    bounds = run.snapshot(PATH, run.log(PATH).version()).bounds.sort("min.order")
+    assert bounds["min.order"].to_list() == list(range(0, 1000, 200))
+    assert bounds["max.order"].to_list() == list(range(199, 1000, 200))
