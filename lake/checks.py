@@ -104,7 +104,7 @@ def check(run: Run, plan: Plan, staged: Staged, settled: Settled) -> list[Check]
 def _prospect(run: Run, plan: Plan, staged: Staged, settled: Settled) -> Prospect:
     there = run.snapshot(path_of(plan.hop.table.name), plan.base) if plan.base >= 0 else None
     gone = {file.path for file in settled.removed}
-    stay = tuple(file for file in there.files if file.path not in gone) if there is not None else ()
+    stay = (*(file for file in there.files if file.path not in gone), *settled.standing) if there is not None else ()
     return Prospect(staged.schema, there, stay, settled.parts, settled.changed)
 
 
@@ -122,8 +122,8 @@ def _unique(rule: Unique, plan: Plan, prospect: Prospect) -> tuple[bool, str]:
         if ends.select(pl.all_horizontal(pl.all().is_null())).item():
             return True, _NONE_TWICE
         bounds = {name: (_python(ends[f"< {name}"]), _python(ends[f"> {name}"])) for name in columns}
-        near = set(prospect.there.overlapping(bounds)) if prospect.there is not None else set()
-        rows = prospect.scan(columns, tuple(file for file in prospect.stay if file in near)).join(came, on=columns, how="semi")
+        near = {file.path for file in prospect.there.overlapping(bounds)} if prospect.there is not None else set()
+        rows = prospect.scan(columns, tuple(file for file in prospect.stay if file.path in near)).join(came, on=columns, how="semi")
     else:
         rows = prospect.scan(columns)
     size = prospect.rows()
@@ -190,11 +190,12 @@ def _python(value: pl.Series) -> Any:
 
 
 def _logged(prospect: Prospect, column: str) -> tuple[list[Any], tuple[DataFile, ...]]:
-    """What the log says of each file that stays; and the files of which it says nothing."""
+    """What the log says of each file that stays; and the files of which it says nothing, or speaks of rows that left."""
     there = prospect.there
     if there is None or column not in there.bounds.columns:
         return [], prospect.stay
-    told = dict(there.bounds.select("path", column).drop_nulls().iter_rows())
+    loose = {file.path for file in prospect.stay if file.vector is not None}
+    told = {path: value for path, value in there.bounds.select("path", column).drop_nulls().iter_rows() if path not in loose}
     return [told[file.path] for file in prospect.stay if file.path in told], tuple(file for file in prospect.stay if file.path not in told)
 
 

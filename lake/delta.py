@@ -6,10 +6,11 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
@@ -22,6 +23,10 @@ from lake.log import CHECKPOINT_EVERY, Action, TableLog
 from lake.meter import carried
 from lake.state import State, bounds_in, schema_in, state_of
 from lake.store import Store
+from lake.vectors import Vector
+
+if TYPE_CHECKING:
+    from polars._typing import DeletionFiles
 
 _MOST_BROUGHT = 200  # files
 _AT_ONCE = 4  # files
@@ -30,27 +35,48 @@ _COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file of a table: its path relative to the table, its size in bytes, its rows, its statistics as the log keeps them."""
+    """One data file of a table: its path relative to the table, its size in bytes, its rows, its statistics as the log keeps them.
+
+    With a `vector`, some of what it holds is not part of the table: `rows` does not count that, while the statistics do.
+    """
 
     path: str
     size: int
     rows: int
     stats: str
+    vector: Vector | None = None
+
+    @property
+    def held(self) -> int:
+        """The rows in the file, those left out among them."""
+        return self.rows + (self.vector.rows if self.vector is not None else 0)
+
+    def without(self, positions: Iterable[int]) -> DataFile:
+        """The same file without the rows at these positions in it, from 0."""
+        vector = Vector.of(positions, self.vector)
+        loose = self.stats if self.vector is not None else f'{self.stats.removesuffix("}")},"tightBounds":false}}'
+        return replace(self, rows=self.held - vector.rows, stats=loose, vector=vector)
 
     def added(self, *, moves: bool = True) -> Action:
         """The action that adds it. `moves` says whether rows come with it, or only lie elsewhere from now on."""
         return {
-            "add": {"path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": moves, "stats": self.stats}
-        }
+            "add": {
+                "path": quote(self.path), "partitionValues": {}, "size": self.size, "modificationTime": _now(), "dataChange": moves, "stats": self.stats,
+                **self._left_out(),
+            }
+        }  # fmt: skip
 
     def removed(self, *, moves: bool = True) -> Action:
         """The action that takes it out of the newest version; older versions keep it."""
         return {
             "remove": {
                 "path": quote(self.path), "deletionTimestamp": _now(), "dataChange": moves,
-                "extendedFileMetadata": True, "partitionValues": {}, "size": self.size,
+                "extendedFileMetadata": True, "partitionValues": {}, "size": self.size, **self._left_out(),
             }
         }  # fmt: skip
+
+    def _left_out(self) -> dict[str, Any]:
+        return {"deletionVector": self.vector.descriptor} if self.vector is not None else {}
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,11 @@ class Snapshot:
             return self.told
         told = bounds_in([file.stats for file in self.files], self.schema)
         return told.insert_column(0, pl.Series("path", [file.path for file in self.files], dtype=pl.String)) if told.width else told
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether its protocol says that files may have deletion vectors."""
+        return self.state is not None and self.state.vectors
 
     @property
     def rows(self) -> int:
@@ -99,24 +130,52 @@ class Snapshot:
 def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...], *, place: str | None = None) -> pl.LazyFrame:
     """The rows of some data files of the table at `path`, lazily, in the shape of `schema`; `place` adds a column with each row's file URI.
 
-    Files of which the run has copies are read from local disk, if it has one of each.
+    Files of which the run has copies are read from local disk, if it has one of each. Rows that a file's deletion vector names are left out.
     """
     if not files:
         return pl.LazyFrame(schema=schema if place is None else {**schema, place: pl.String()})
     paths = [f"{path}/{file.path}" for file in files]
-    copies = [store.held.get(each) if store.held is not None else None for each in paths]
-    if all(copies):
-        if place is None:
-            return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False)  # type: ignore[arg-type]  # none is None
-        placed = [
-            pl.scan_parquet(copy, schema=schema, missing_columns="insert", glob=False).with_columns(pl.lit(store.uri(each)).alias(place))  # type: ignore[arg-type]
-            for each, copy in zip(paths, copies, strict=True)
-        ]
-        return pl.concat(placed)
-    return pl.scan_parquet(
-        [store.uri(each) for each in paths], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
-        storage_options=store.options, credential_provider=None,
-    )  # fmt: skip
+    copies = [str(store.held.get(each) or "") if store.held is not None else "" for each in paths]
+    if not all(copies):
+        return pl.scan_parquet(
+            [store.uri(each) for each in paths], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
+            storage_options=store.options, credential_provider=None, _deletion_files=_left_out([store.uri(each) for each in paths], files),
+        )  # fmt: skip
+    if place is None:
+        return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False, _deletion_files=_left_out(copies, files))
+    placed = [
+        pl.scan_parquet(copy, schema=schema, missing_columns="insert", glob=False, _deletion_files=_left_out([copy], (file,))).with_columns(
+            pl.lit(store.uri(each)).alias(place)
+        )
+        for each, copy, file in zip(paths, copies, files, strict=True)
+    ]
+    return pl.concat(placed)
+
+
+def scan_held(store: Store, path: str, file: DataFile, position: str) -> pl.LazyFrame:
+    """Every row that a data file of the table at `path` holds, those left out among them, lazily, with its `position` in the file, from 0."""
+    copy = store.held.get(f"{path}/{file.path}") if store.held is not None else None
+    if copy is not None:
+        return pl.scan_parquet(copy, glob=False, row_index_name=position)
+    uri = store.uri(f"{path}/{file.path}")
+    return pl.scan_parquet(uri, glob=False, row_index_name=position, storage_options=store.options, credential_provider=None)
+
+
+def _left_out(names: list[str], files: tuple[DataFile, ...]) -> DeletionFiles | None:
+    """What Polars asks, by their names, when it reads the files: a Boolean of each of the rows they hold. None where all rows count.
+
+    This is how Polars' own `scan_delta` hands it over, which cannot be told which files of a table to read.
+    """
+    if all(file.vector is None for file in files):
+        return None
+    known = dict(zip(names, files, strict=True))
+
+    def kept(asked: pl.DataFrame) -> pl.DataFrame:
+        of = [known[name] for name in asked["path"]]
+        masks = [file.vector.kept(file.held) if file.vector is not None else None for file in of]
+        return pl.DataFrame({"selection_vector": masks}, schema={"selection_vector": pl.List(pl.Boolean)})
+
+    return "delta-deletion-vector", kept
 
 
 def bring(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
@@ -172,6 +231,11 @@ def _opened_by_delta(store: Store, path: str, version: int) -> Snapshot:
         raise NotFound(f"there is no table at {store.uri(path)} version {version}") from None
     except (DeltaError, OSError) as error:
         raise StoreError(f"cannot open {store.uri(path)} version {version}: {' '.join(str(error).split())[:200]}") from None
+    if "deletionVectors" in (table.protocol().reader_features or ()) and len(pl.DataFrame(table.deletion_vectors())):
+        raise StoreError(
+            f"cannot read {store.uri(path)} version {version}: its rows are left out in a way that only whoever wrote it knows",
+            "Have its writer purge deletion vectors (REORG TABLE … APPLY (PURGE))",
+        )
     fields = json.loads(table.schema().to_json())["fields"]
     schema = pl.Schema({field["name"]: polars_type(field["type"]) for field in fields})
     actions = pl.DataFrame(table.get_add_actions(flatten=True)).sort("modification_time", "path")  # as they were written
@@ -186,7 +250,9 @@ def _opened_by_delta(store: Store, path: str, version: int) -> Snapshot:
 def file_of(add: dict[str, Any]) -> DataFile:
     """The data file an add action of the log names."""
     stats = add.get("stats") or ""
-    return DataFile(_unquote(add["path"]), add["size"], json.loads(stats or "{}").get("numRecords", 0), stats)
+    vector = Vector.told(add["deletionVector"]) if add.get("deletionVector") else None
+    rows = json.loads(stats or "{}").get("numRecords", 0) - (vector.rows if vector is not None else 0)
+    return DataFile(_unquote(add["path"]), add["size"], rows, stats, vector)
 
 
 def schema_of(document: dict[str, Any]) -> tuple[pl.Schema, dict[str, dict[str, Any]]]:
@@ -195,22 +261,25 @@ def schema_of(document: dict[str, Any]) -> tuple[pl.Schema, dict[str, dict[str, 
     return pl.Schema({column["name"]: polars_type(column["type"]) for column in columns}), {c["name"]: dict(c.get("metadata", {})) for c in columns}
 
 
-def creation(name: str, description: str, schema: pl.Schema, metadata: dict[str, dict[str, Any]], *, table_id: str | None = None) -> list[Action]:
-    """The actions that create the table or (with its `table_id`) give it a new schema.
+def creation(
+    name: str, description: str, schema: pl.Schema, metadata: dict[str, dict[str, Any]], *, table_id: str | None = None, vectors: bool = False
+) -> list[Action]:
+    """The actions that create the table or (with its `table_id`) give it a new schema, or let its files have deletion `vectors`.
 
-    Writer version 4 for the change data feed; tables with zone-less timestamps need the named feature for them. Nothing that
+    Writer version 4 for the change data feed; tables with zone-less timestamps or deletion vectors need the named features for them. Nothing that
     delta-rs, Polars, DuckDB or Spark cannot read.
     """
     fields = [delta_field(column, dtype, metadata.get(column)) for column, dtype in schema.items()]
     spelled = json.dumps({"type": "struct", "fields": fields})
-    if '"timestamp_ntz"' in spelled:
-        features = ["appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed", "timestampNtz"]
-        protocol: Action = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timestampNtz"], "writerFeatures": features}
-    else:
-        protocol = {"minReaderVersion": 1, "minWriterVersion": 4}
+    features = [*(["timestampNtz"] if '"timestamp_ntz"' in spelled else []), *(["deletionVectors"] if vectors else [])]
+    protocol: Action = {"minReaderVersion": 1, "minWriterVersion": 4}
+    if features:
+        of_four = ["appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed"]
+        protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": [*of_four, *features]}
+    configuration = {"delta.enableChangeDataFeed": "true"} | ({"delta.enableDeletionVectors": "true"} if vectors else {})
     meta = {
         "id": table_id or str(uuid.uuid4()), "name": name, "description": description, "format": {"provider": "parquet", "options": {}},
-        "schemaString": spelled, "partitionColumns": [], "configuration": {"delta.enableChangeDataFeed": "true"}, "createdTime": _now(),
+        "schemaString": spelled, "partitionColumns": [], "configuration": configuration, "createdTime": _now(),
     }  # fmt: skip
     return [{"protocol": protocol}, {"metaData": meta}]
 

@@ -66,8 +66,8 @@ def _only_in(one: Snapshot | None, other: Snapshot | None) -> pl.LazyFrame:
     """The rows of files of `one` that `other` does not share."""
     if one is None:
         return pl.LazyFrame(schema=other.schema if other else {})
-    shared = {file.path for file in other.files} if other is not None and (other.path, other.store.prefix) == (one.path, one.store.prefix) else set()
-    return one.scan(tuple(file for file in one.files if file.path not in shared))
+    shared = set(other.files) if other is not None and (other.path, other.store.prefix) == (one.path, one.store.prefix) else set()
+    return one.scan(tuple(file for file in one.files if file not in shared))
 
 
 def _narrow(frame: pl.LazyFrame, key: list[str], columns: set[str], name: str) -> pl.LazyFrame:

@@ -1,7 +1,7 @@
 """Profiles: what the values of a table's columns are like at a version, and what moved since another.
 
 A profile is merged from the sketches of the data files the version consists of, so that it follows inserts, updates, deletions and restored
-versions alike. Files that have no sketches, small ones among them, are read.
+versions alike. Files that have no sketches, small ones among them, are read; so are files that rows left.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def profile(there: Snapshot, *, values: Collection[str] = ()) -> Profile:
     """
     schema = pl.Schema({name: dtype for name, dtype in there.schema.items() if name not in PROVENANCE})
     columns = {name: ColumnSketch() for name in schema}
-    large, rest = [file for file in there.files if file.rows >= WORTH_SKETCHING], [file for file in there.files if file.rows < WORTH_SKETCHING]
+    sketched = {file.path for file in there.files if file.rows >= WORTH_SKETCHING and file.vector is None}  # sketches know nothing of rows that left
+    large, rest = [file for file in there.files if file.path in sketched], [file for file in there.files if file.path not in sketched]
     counted = True
     with ThreadPoolExecutor(_GETS) as pool:
         for file, found in zip(large, pool.map(lambda file: _kept(there, file), large), strict=True):

@@ -59,13 +59,13 @@ def publish(run: Run, draft: Draft, previous: Record | None, about: dict[str, An
         changes = upload_parts(run.store, draft.path, draft.changed, prefix="_change_data/") if draft.changed is not None else []
     actions = [file.added(moves=draft.moves) for file in added] + [file.removed(moves=draft.moves) for file in draft.removed]
     actions += [_change_action(file) for file in changes]
-    if previous is None or previous.schema_fingerprint != version.fingerprint:
-        actions = (
-            creation(
-                draft.table.name, draft.table.summary, draft.schema, column_metadata(version.document), table_id=table_id(log) if draft.base >= 0 else None
-            )
-            + actions
-        )
+    reshaped, vectors = previous is None or previous.schema_fingerprint != version.fingerprint, any(file.vector is not None for file in draft.restored)
+    known = draft.base >= 0 and (reshaped or vectors) and run.snapshot(draft.path, draft.base).takes_vectors
+    if reshaped or (vectors and not known):
+        named = table_id(log) if draft.base >= 0 else None
+        told = column_metadata(version.document)
+        actions = creation(draft.table.name, draft.table.summary, draft.schema, told, table_id=named, vectors=vectors or known) + actions
+    if reshaped:
         about = about | {"schema_document": version.document}
     before = previous
     with phase("commit"):

@@ -21,15 +21,20 @@ from lake.meter import carried
 from lake.store import Store
 
 _AT_ONCE = 8
-_KNOWN_FEATURES = {"timestampNtz"}
+_VECTORS = "deletionVectors"
+_KNOWN_FEATURES = {"timestampNtz", _VECTORS}
 
 
 @dataclass(frozen=True)
 class State:
-    """The schema as the log spells it, and the actions that added the files there are, in the order written, by path."""
+    """The schema as the log spells it, and the actions that added the files there are, in the order written, by path.
+
+    `vectors` says whether the protocol lets files have deletion vectors.
+    """
 
     schema: str
     added: dict[str, Action]
+    vectors: bool = False
 
 
 def state_of(store: Store, log: TableLog, version: int, since: tuple[int, State] | None = None) -> State | None:
@@ -69,37 +74,44 @@ def _checkpoint(store: Store, log: TableLog, version: int) -> State | None:
     if "stats" not in wanted:
         return None
     adds = frame.select(pl.col("add").struct.field(wanted)).filter(pl.col("path").is_not_null()).sort("modificationTime", "path")
-    if (
-        "deletionVector" in wanted
-        and adds["deletionVector"].null_count() < adds.height
-        and adds["deletionVector"].struct.field("storageType").drop_nulls().len()
-    ):
+    added = {add["path"]: add for add in adds.iter_rows(named=True)}
+    if any(_is_elsewhere(add) for add in added.values()):
         return None
-    return State(told[0]["schemaString"], {add["path"]: add for add in adds.drop("deletionVector", strict=False).iter_rows(named=True)})
+    return State(told[0]["schemaString"], added, _VECTORS in (protocols[0].get("readerFeatures") or ()))
 
 
 def _after(state: State, commits: Iterable[list[Action]]) -> State | None:
     """The state after these commits."""
-    schema, added = state.schema, dict(state.added)
+    schema, added, vectors = state.schema, dict(state.added), state.vectors
     for actions in commits:
         fresh = []
         for action in actions:
-            if "protocol" in action and not _is_known(action["protocol"]):
-                return None
-            if "metaData" in action:
+            if "protocol" in action:
+                if not _is_known(action["protocol"]):
+                    return None
+                vectors = _VECTORS in (action["protocol"].get("readerFeatures") or ())
+            elif "metaData" in action:
                 if not _is_plain(action["metaData"]):
                     return None
                 schema = action["metaData"]["schemaString"]
             elif "remove" in action:
                 added.pop(action["remove"]["path"], None)
             elif "add" in action:
-                if action["add"].get("deletionVector"):
+                if _is_elsewhere(action["add"]):
                     return None
                 fresh.append(action["add"])
         for add in sorted(fresh, key=lambda add: (add.get("modificationTime", 0), add["path"])):
             added.pop(add["path"], None)
             added[add["path"]] = add
-    return State(schema, added) if schema else None
+    return State(schema, added, vectors) if schema else None
+
+
+def _is_elsewhere(add: Action) -> bool:
+    """Whether the file has a deletion vector that is not in the log itself. Puts what a checkpoint makes of none into the log's words."""
+    descriptor = add.get("deletionVector")
+    if descriptor is not None and descriptor["storageType"] is None:
+        add["deletionVector"] = descriptor = None
+    return descriptor is not None and descriptor["storageType"] != "i"
 
 
 def _is_known(protocol: dict[str, Any]) -> bool:

@@ -39,6 +39,9 @@ class Table:
     `renamed_from` maps a column to what else it was called, in files or in the table before; `upcasts` maps a column to a function that
     adds it to rows of schema versions that had none. Changes that these declare are made by the next run, as one commit.
 
+    Where few rows of a large file are corrected or go, the file stays, and its deletion vector in the log leaves them out. Readers that do not know these
+    (pyarrow's dataset of delta-rs) then refuse the table; for them, `deletion_vectors=False` has such files written again whole.
+
     `sample` allows pages about the table to show a few of its rows; without it they never do.
     """
 
@@ -61,6 +64,7 @@ class Table:
     dropped: tuple[str, ...] = ()
     renamed_from: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict, hash=False)
     upcasts: Mapping[str, Upcast] = field(default_factory=dict, hash=False)
+    deletion_vectors: bool = True
     sample: bool = False
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ from lake.delta import DataFile
 class Settled:
     """What to commit: parts to add, files to take out, rows for the change feed, tombstones; and how the rows were counted.
 
-    `standing` files are in the table's folder already. `repeated` rows were rejected, by rule.
+    `standing` files are in the table's folder already; some may be files taken out that are put back without rows that leave them. `repeated` rows
+    were rejected, by rule.
     """
 
     parts: Path | None

@@ -1,4 +1,4 @@
-"""Upsert by key, written for bounded memory: keys are compared narrow and in slices, and files are rewritten a few at a time."""
+"""Upsert by key, written for bounded memory: keys are compared narrow and in slices, and files are rewritten a few at a time, or keep what few rows leave them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lake.content import Content, hash_sums, read_sums, row_hash
 from lake.datafile import rows_a_file, scan_parts, write_parts
 from lake.delta import DataFile, Snapshot, bring, forget, scan_files
 from lake.settle.latest import Winners, comes_late, slices
+from lake.settle.leaving import leave
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
 from lake.settle.settled import Settled
 from lake.table import Table, ordering
@@ -38,24 +39,28 @@ class _Found:
 def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earlier: Content | None, folder: Path) -> Settled:
     """Bring the batch in: rows with a new key are inserted, with a known key compared; keys that ended or left the scope go.
 
-    Files that hold no such key are neither read beyond their keys nor written again; the others are read twice, from local disk where they fit.
+    Files that hold no such key are neither read beyond their keys nor written again. Of the others, large ones that few rows leave stay, without these;
+    the rest are read twice, from local disk where they fit.
     """
     schema, columns = staged.schema, list(staged.schema)
     touched = _touched(table, staged, winners, there)
     bring(there.store, there.path, touched)
     found = _compare(table, staged, winners, there, touched, folder)
     changed, fresh = found.classed.filter(pl.col(_CLASS) == "updated"), found.classed.filter(pl.col(_CLASS) == "inserted").select(columns)
-    rewritten = files_at(there, touched, places(pl.concat([changed.select(PLACE), found.gone.select(PLACE)])))
+    leaving = pl.concat([changed.select(*table.key, PLACE), found.gone.select(*table.key, PLACE)])
+    left = leave(there, touched, leaving, table.key) if table.deletion_vectors else ()
+    gone_from = files_at(there, touched, places(leaving))
+    rewritten = tuple(file for file in gone_from if file.path not in {one.path for one in left})
     inserted, updated = found.counts.get("inserted", 0), found.counts.get("updated", 0)
     out = folder / "merged"
-    if inserted:
-        write_parts(_in_order(table, fresh), out / "new", of=there.rows)
+    apart = changed.filter(pl.col(PLACE).is_in([place_of(there, file) for file in left])).select(columns)
+    if inserted or left:
+        write_parts(_in_order(table, pl.concat([fresh, apart]) if left else fresh), out / "new", of=there.rows)
     for number, files in enumerate(_few(rewritten, rows_a_file(there.rows))):
         here = pl.col(PLACE).is_in([place_of(there, file) for file in files])
-        leaves = pl.concat([changed.filter(here).select(table.key), found.gone.filter(here).select(table.key)])
-        stays = _shaped(scan_files(there.store, there.path, there.schema, files), there, schema).join(leaves, on=table.key, how="anti")
+        stays = _shaped(scan_files(there.store, there.path, there.schema, files), there, schema).join(leaving.filter(here), on=table.key, how="anti")
         write_parts(_in_order(table, pl.concat([stays, changed.filter(here).select(columns)])), out / f"{number}", of=there.rows)
-    if rewritten:
+    if gone_from:
         told = [
             (_shaped(found.met.join(changed.select(table.key), on=table.key, how="semi"), there, schema), "update_preimage"),
             (changed.select(columns), "update_postimage"),
@@ -66,11 +71,11 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
     forget(there.store, there.path, rewritten)
     adjusted = _adjusted(table, schema, winners, found.classed)
     return Settled(
-        out if inserted or rewritten else None, rewritten, folder / "_change_data" if rewritten else None,
+        out if inserted or gone_from else None, gone_from, folder / "_change_data" if gone_from else None,
         inserted, updated - adjusted["updated"], found.counts.get("unchanged", 0) - adjusted["unchanged"],
         winners.superseded + found.counts.get("superseded", 0) + found.late_ends, winners.duplicate, winners.ends - found.late_ends, found.deleted, adjusted["updated"],
         earlier + _sum(found.classed, _NEW, "inserted", "updated") - _sum(found.classed, _OLD, "updated") - _sum(found.gone, _OLD) if earlier is not None else None,
-        winners.ended,
+        winners.ended, standing=left,
     )  # fmt: skip
 
 
