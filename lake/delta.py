@@ -172,8 +172,9 @@ def _left_out(names: list[str], files: tuple[DataFile, ...]) -> DeletionFiles | 
 
     def kept(asked: pl.DataFrame) -> pl.DataFrame:
         of = [known[name] for name in asked["path"]]
-        masks = [file.vector.kept(file.held) if file.vector is not None else None for file in of]
-        return pl.DataFrame({"selection_vector": masks}, schema={"selection_vector": pl.List(pl.Boolean)})
+        none = pl.Series([None], dtype=pl.List(pl.Boolean))
+        masks = [file.vector.kept(file.held).implode() if file.vector is not None else none for file in of]
+        return pl.concat(masks).to_frame("selection_vector")
 
     return "delta-deletion-vector", kept
 
@@ -186,7 +187,7 @@ def bring(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
     held = store.held
 
     def fetch(file: DataFile) -> None:
-        held.fill(f"{path}/{file.path}", store.stream(f"{path}/{file.path}"))
+        held.fill(f"{path}/{file.path}", lambda: store.stream(f"{path}/{file.path}"))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(carried(fetch), wanted))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _MOST = 4 << 30  # bytes
@@ -24,6 +24,7 @@ class Held:
         self._room = min(_MOST, int(shutil.disk_usage(folder).free * _SHARE))
         self._number = 0
         self._mutex = threading.Lock()
+        self._filling: dict[str, threading.Lock] = {}
 
     def hold(self, path: str, file: Path) -> bool:
         """Move the local `file` here as the copy of the object at `path`, if there is room. Says whether it was moved."""
@@ -44,16 +45,21 @@ class Held:
         with self._mutex:
             return size <= self._room
 
-    def fill(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Keep what the object at `path` holds."""
+    def fill(self, path: str, fetch: Callable[[], Iterable[bytes]]) -> None:
+        """Keep what the object at `path` holds, unless it is held already; who asks meanwhile waits."""
         with self._mutex:
-            self._number += 1
-            kept = self._folder / f"{self._number}"
-        with kept.open("wb") as handle:
-            handle.writelines(chunks)
-        with self._mutex:
-            self._room -= kept.stat().st_size
-            self._files[path] = kept
+            turn = self._filling.setdefault(path, threading.Lock())
+        with turn:
+            with self._mutex:
+                if path in self._files:
+                    return
+                self._number += 1
+                kept = self._folder / f"{self._number}"
+            with kept.open("wb") as handle:
+                handle.writelines(fetch())
+            with self._mutex:
+                self._room -= kept.stat().st_size
+                self._files[path] = kept
 
     def get(self, path: str) -> Path | None:
         """The copy of the object at `path`, which stays here."""

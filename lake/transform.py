@@ -13,7 +13,7 @@ import polars as pl
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
-from lake.delta import DataFile
+from lake.delta import DataFile, bring
 from lake.dtypes import Gate, gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
@@ -22,6 +22,9 @@ from lake.quarantine import BARE, rejected_rows
 from lake.record import Within
 from lake.run import Run
 from lake.table import ordering, path_of
+
+_BROUGHT_UP_TO = 512 << 20
+"""Bytes of a table that a hop reads whole: one request a file costs less than several a column and row group, also where few columns are read."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,13 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, d
     passage = gate(judged.good.collect_schema())
     driver = frames[hop.driver]
     traced = where is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
+    read = _known(run, plan) if not traced and driving is None else None
     source = driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else []))
-    read: pl.DataFrame | None = None
     try:
         if not (len(hop.inputs) == 1 and traced and hop.deletes is None) and _is_written(schema):
-            beside = [] if _is_scanned(plan) else [source]
+            beside = [] if read is not None or _is_scanned(plan) else [source]
             _, *counted = pl.collect_all([sink_parts(out, folder / "made"), *beside], engine="streaming")
-            read = counted[0] if counted else source.collect(engine="streaming")
+            read = counted[0] if counted else read if read is not None else source.collect(engine="streaming")
             out = scan_parts(folder / "made", schema)
             judged = _judged(run, plan, contract, out, where)
         found = _sunk(plan, judged, passage, out, folder, read if read is not None else source, traced=traced, where=where)
@@ -112,6 +115,15 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, d
         folder / "good", folder / "bad", passage.schema, given["n"], came, content.rows, rejected, rules, warned, came_out.get("counted"), intact,
         content, passage.conversions, given.get("at"), folder / "dead" if judged.dead is not None else None, scope,
     )  # fmt: skip
+
+
+def _known(run: Run, plan: Plan) -> pl.DataFrame | None:
+    """How many rows drive the hop, where the log says it: those of a snapshot that is read whole. None where they are to be counted."""
+    name = plan.hop.driver
+    if plan.again is not None or name in plan.feeds:
+        return None
+    wanted = plan.inputs[name]
+    return pl.DataFrame({"n": [run.snapshot(path_of(wanted.table), wanted.end).rows]})
 
 
 def _judged(run: Run, plan: Plan, contract: type[Contract], out: pl.LazyFrame, where: pl.Expr | None) -> _Sorted:
@@ -264,7 +276,10 @@ def _pinned(run: Run, plan: Plan, name: str, scope: Scope | None) -> pl.LazyFram
     if plan.again is not None and name == plan.hop.driver:
         return narrowed(run.snapshot(path_of(wanted.table), wanted.end).scan(), plan.again, [FILE, ROW])
     if feed is None:
-        return run.snapshot(path_of(wanted.table), wanted.end).scan()
+        there = run.snapshot(path_of(wanted.table), wanted.end)
+        if sum(file.size for file in there.files) <= _BROUGHT_UP_TO:
+            bring(run.store, there.path, there.files)
+        return there.scan()
     if plan.hop.write != "by_key" or scope is None or scope.parts is None:
         return feed.fresh(plan.hop.reads(name).key)
     groups = pl.read_parquet(parts_in(scope.parts), glob=False) if parts_in(scope.parts) else pl.DataFrame(schema={n: feed.schema[n] for n in scope.on})
