@@ -28,6 +28,8 @@ from lake.vectors import Vector
 if TYPE_CHECKING:
     from polars._typing import DeletionFiles
 
+BROUGHT_UP_TO = 512 << 20
+"""Bytes of data files that are copied whole before they are read: one request a file costs less than several a column and row group, also for few columns."""
 _MOST_BROUGHT = 200  # files
 _AT_ONCE = 4  # files
 _COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types whose bounds the log spells without rounding (texts rounded outwards)
@@ -125,6 +127,19 @@ class Snapshot:
             may &= inside.fill_null(True)
         keep = set(self.bounds.filter(may)["path"]) if self.bounds.width else None
         return self.files if keep is None else tuple(file for file in self.files if file.path in keep)
+
+    def holding(self, wanted: dict[str, pl.Series]) -> tuple[DataFile, ...]:
+        """The files that may hold rows with one of the values of each column (nulls are none of them), by the statistics in the log."""
+        keep = {file.path for file in self.files}
+        for column, values in wanted.items():
+            least, greatest = f"min.{column}", f"max.{column}"
+            if self.schema.get(column) not in _COMPARED or not {least, greatest} <= set(self.bounds.columns):
+                continue
+            told = self.bounds.drop_nulls([least, greatest])
+            known = values.cast(told.schema[least]).drop_nulls().unique().sort()
+            none = known.search_sorted(told[least], side="left") == known.search_sorted(told[greatest], side="right")
+            keep -= set(told["path"].filter(none))
+        return tuple(file for file in self.files if file.path in keep)
 
 
 def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile, ...], *, place: str | None = None) -> pl.LazyFrame:

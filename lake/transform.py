@@ -13,7 +13,7 @@ import polars as pl
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
-from lake.delta import DataFile, bring
+from lake.delta import BROUGHT_UP_TO, DataFile, bring
 from lake.dtypes import Gate, gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
@@ -22,9 +22,6 @@ from lake.quarantine import BARE, rejected_rows
 from lake.record import Within
 from lake.run import Run
 from lake.table import ordering, path_of
-
-_BROUGHT_UP_TO = 512 << 20
-"""Bytes of a table that a hop reads whole: one request a file costs less than several a column and row group, also where few columns are read."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +274,7 @@ def _pinned(run: Run, plan: Plan, name: str, scope: Scope | None) -> pl.LazyFram
         return narrowed(run.snapshot(path_of(wanted.table), wanted.end).scan(), plan.again, [FILE, ROW])
     if feed is None:
         there = run.snapshot(path_of(wanted.table), wanted.end)
-        if sum(file.size for file in there.files) <= _BROUGHT_UP_TO:
+        if sum(file.size for file in there.files) <= BROUGHT_UP_TO:
             bring(run.store, there.path, there.files)
         return there.scan()
     if plan.hop.write != "by_key" or scope is None or scope.parts is None:

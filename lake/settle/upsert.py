@@ -10,7 +10,7 @@ import polars as pl
 
 from lake.content import Content, hash_sums, read_sums, row_hash
 from lake.datafile import rows_a_file, scan_parts, write_parts
-from lake.delta import DataFile, Snapshot, bring, forget, scan_files
+from lake.delta import BROUGHT_UP_TO, DataFile, Snapshot, bring, forget, scan_files
 from lake.settle.latest import Winners, comes_late, slices
 from lake.settle.leaving import leave
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
@@ -18,6 +18,7 @@ from lake.settle.settled import Settled
 from lake.table import Table, ordering
 from lake.transform import Scope, Staged
 
+_LOOKED_UP = 1_000_000  # rows of a batch whose keys are compared with the bounds of each file
 _NEW, _OLD, _CLASS, _KIND = "#new", "#old", "#class", "_change_type"
 
 
@@ -100,7 +101,14 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
         bounds = {k: (ends[f"< {k}"][0], ends[f"> {k}"][0]) for k in key}
         if all(low is None for low, _ in bounds.values()) and not batch.select(pl.len()).collect().item():
             continue
-        keys = scan_placed(there, there.overlapping(bounds))
+        near = there.overlapping(bounds)
+        if batch.select(pl.len()).collect().item() <= _LOOKED_UP:
+            values = batch.select(key).collect(engine="streaming")
+            one = {file.path for file in there.holding({name: values[name] for name in key})}
+            near = tuple(file for file in near if file.path in one)
+        if sum(file.size for file in near) <= BROUGHT_UP_TO:
+            bring(there.store, there.path, near)
+        keys = scan_placed(there, near)
         for k, (low, high) in bounds.items():
             if low is not None and k in table.key:  # keys are never null; other columns may be
                 keys = keys.filter(pl.col(k).is_between(pl.lit(low, there.schema[k]), pl.lit(high, there.schema[k])))

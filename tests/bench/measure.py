@@ -42,6 +42,7 @@ def measure(command: list[str], home: Path, cwd: Path = ROOT, **variables: str) 
     A child that does not run its own program yet has its parent's memory, which is counted once.
     """
     kept = outside()
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as where they are installed
     path = os.pathsep.join([str(cwd), str(ROOT)])
     before = _store_cpu(home)
     started = time.perf_counter()
