@@ -7,11 +7,13 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import sysconfig
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -102,6 +104,11 @@ def embedded_options(folder: Path, endpoint: str) -> dict[str, str]:
 
 def _answers(folder: Path, bucket: str, facts: dict[str, Any]) -> bool:
     """Whether S3 answers, knows our keys, and has made the bucket."""
+    address = urlsplit(facts["endpoint"])
+    try:
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=2).close()  # a client is not made in vain
+    except OSError:
+        return False
     options = embedded_options(folder, facts["endpoint"]) | {"aws_region": "us-east-1", "aws_virtual_hosted_style_request": "false"}
     del options["aws_allow_http"]  # a client option here
     try:

@@ -10,6 +10,7 @@ import traceback
 
 import click
 
+from lake.cli.beforehand import store_begun
 from lake.errors import LakeError, translated
 from lake.logs import tell
 
@@ -49,7 +50,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the console script."""
-    code = run_command(sys.argv[1:])
+    with store_begun(sys.argv[1:]):
+        code = run_command(sys.argv[1:])
     if code == _STOPPED:  # threads that still work would keep the process; what they did not publish does not exist
         sys.stdout.flush()
         os._exit(code)

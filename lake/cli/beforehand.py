@@ -1,0 +1,46 @@
+"""What a command will need and what takes a second to come up is asked for before the command's own modules are loaded, which takes another."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+_OPENING = {
+    "land", "plan", "run", "ls", "show", "history", "schema", "lineage", "trace", "docs", "profile", "rejects", "readmit", "release", "replay", "verify",
+    "maintain",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def store_begun(arguments: list[str]) -> Iterator[None]:
+    """The embedded store coming up meanwhile, where the command opens it and it has run here before. What is wrong with it is said by the command."""
+    beginning = _beginning(arguments)
+    try:
+        yield
+    finally:
+        if beginning is not None:
+            beginning.join()
+
+
+def _beginning(arguments: list[str]) -> threading.Thread | None:
+    if not arguments or arguments[0] not in _OPENING or {"-h", "--help"} & set(arguments):
+        return None
+    from lake.errors import LakeError
+    from lake.settings import load_settings
+    from lake.store import open_store
+
+    try:
+        settings = load_settings()
+    except LakeError:
+        return None
+    if not settings.embedded or not (settings.state / "store" / "data").is_dir():
+        return None
+
+    def begin() -> None:
+        with contextlib.suppress(LakeError, OSError):
+            open_store(settings)  # held until the command closes what is open
+
+    thread = threading.Thread(target=begin, name="store", daemon=True)
+    thread.start()
+    return thread
