@@ -68,8 +68,8 @@ def _watch(probe: IO[str]) -> None:
         os._exit(0)
 
 
-def _stop(probe: IO[str], pid: int) -> None:
-    for sign, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+def _stop(probe: IO[str], pid: int, within: float) -> None:
+    for sign, patience in ((signal.SIGTERM, within), (signal.SIGKILL, 5.0)):
         if not _is_alive(probe):
             return
         try:
@@ -100,12 +100,12 @@ def main(verb: str, folder: str) -> None:
             pid, cleanup = state["pid"], state["cleanup"]
             threading.Thread(target=_watch, args=(probe,), daemon=True).start()
         with open("launch.json") as file:
-            linger = json.load(file)["linger"]
+            launch = json.load(file)
         with open("holders.lock", "a") as holders:
-            _wait_until_abandoned(holders, linger)
+            _wait_until_abandoned(holders, launch["linger"])
             _stopping.set()
             _forget()
-            _stop(probe, pid)
+            _stop(probe, pid, launch["stops_within"])
             for path in cleanup:
                 with contextlib.suppress(OSError):
                     os.remove(path)

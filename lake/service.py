@@ -31,12 +31,16 @@ _STARTS = 2  # a port can be taken by somebody else between choosing and binding
 
 @dataclass(frozen=True)
 class Launch:
-    """What to run: the command, variables added to the environment, and facts that users of the server need (no secrets)."""
+    """What to run: the command, variables added to the environment, and facts that users of the server need (no secrets).
+
+    Asked to stop, it has `stops_within` seconds before it is killed.
+    """
 
     command: list[str]
     facts: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     cleanup: list[str] = field(default_factory=list)
+    stops_within: float = 10.0
 
 
 class Service:
