@@ -29,7 +29,7 @@ from lake.reading.unpack import compression_of
 from lake.receipts import LANDINGS, LOOKED_UP_BY, RECEIPTS, Known, came, files_of, look_up, since
 from lake.record import Ledger, Record
 from lake.run import Run, backoff
-from lake.source import Candidate, Source, candidates
+from lake.source import Candidate, Source, offered, text_of
 from lake.table import Table
 
 _TABLE = Table("bronze.system.landings", owner="lake", description="A receipt for each file that landed")
@@ -72,22 +72,22 @@ def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Land
     outcome = Landed(source.name)
     log = run.log(LANDINGS)
     with phase("plan"):
-        found = list(candidates(source, run.store, run.settings.root))
-        known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
-    offered = sorted((candidate for candidate in found if not _is_known(candidate, known)), key=_age)
-    outcome.known += len(found) - len(offered)
+        offer = offered(source, run.store, run.settings.root)
+        known, fresh = look_up(run, source.name, offer.files)
+    wanted = offer.candidates(_by_age(fresh)["at"])
+    outcome.known += offer.files.height - len(wanted)
     done = itertools.count(1)
 
     def told(name: str) -> None:
-        progress(name, next(done), len(offered))
+        progress(name, next(done), len(wanted))
 
-    there = _met(run, source, known, len(offered))
+    there = _met(run, source, known, len(wanted))
     with run.workspace(f"land-{source.name}") as folder:
-        for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in offered])):
+        for number, (start, end) in enumerate(portions([candidate.size or 0 for candidate in wanted])):
             part = folder / f"{number}"
             part.mkdir()
             with phase("read"):
-                receipts = list(_copy_all(run, source, offered[start:end], part, outcome, told, there))
+                receipts = list(_copy_all(run, source, wanted[start:end], part, outcome, told, there))
             _commit(run, source.name, receipts, part, outcome, known)
             shutil.rmtree(part, ignore_errors=True)
             if log.version() % _FOLD_EVERY == 0:
@@ -99,9 +99,8 @@ def land(run: Run, source: Source, progress: Progress = lambda *_: None) -> Land
 
 def waiting(run: Run, source: Source) -> list[str]:
     """The names of files that the source offers and that have not landed as they are now, oldest first. Reads none of them; raises SourceError as `land`."""
-    found = list(candidates(source, run.store, run.settings.root))
-    known = look_up(run, source.name, (_text(candidate.name) for candidate in found))
-    return [_text(candidate.name) for candidate in sorted(found, key=_age) if not _is_known(candidate, known)]
+    _, fresh = look_up(run, source.name, offered(source, run.store, run.settings.root).files)
+    return _by_age(fresh)["name"].to_list()
 
 
 def recall(run: Run, source: Source, receipts: list[dict[str, Any]]) -> None:
@@ -126,17 +125,9 @@ def _publish(run: Run, source: str, receipts: list[dict[str, Any]], parts: Path,
     publish(run, Draft(_TABLE, LANDINGS, version, RECEIPTS, parts=parts), before, about)
 
 
-def _is_known(candidate: Candidate, known: Known) -> bool:
-    """Whether the latest receipt under this name has the same size and time (or entity tag): then it is not read."""
-    last = known.by_name.get(_text(candidate.name))
-    if last is None or candidate.size != last["size"]:
-        return False
-    return bool(candidate.etag == last["etag"] if candidate.etag else candidate.modified is not None and candidate.modified == last["modified"])
-
-
-def _age(candidate: Candidate) -> tuple[dt.datetime, str]:
+def _by_age(files: pl.DataFrame) -> pl.DataFrame:
     """Files that land together land in the order they were last changed, then by name."""
-    return candidate.modified or dt.datetime.min.replace(tzinfo=dt.UTC), candidate.name
+    return files.sort("modified", "name", nulls_last=False)
 
 
 def _met(run: Run, source: Source, known: Known, offered: int) -> Met:
@@ -186,7 +177,7 @@ def _copy(run: Run, source: Source, candidate: Candidate, plain: Path, met: Met)
     dialects = examine(plain, compression, candidate.name, source.hints)
     stored, suffix = (plain, "") if compression or not _worth_packing(dialects) else (_pack(plain), _PACKED)
     sha256 = digest.hexdigest()
-    name = _text(candidate.name)
+    name = text_of(candidate.name)
     folder = f"raw/{source.name}/{sha256}"
     path = f"{folder}/{_object_name(name)}{suffix}"
     there = met(folder)
@@ -203,11 +194,6 @@ def _copy(run: Run, source: Source, candidate: Candidate, plain: Path, met: Met)
     for file in (plain, plain.with_suffix(_PACKED)):
         file.unlink(missing_ok=True)
     return receipt
-
-
-def _text(name: str) -> str:
-    """A file's name as text: a file system may hold names that are none."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _object_name(name: str) -> str:

@@ -30,6 +30,7 @@ LOOKED_UP_BY = ("source", "name")
 """The order of receipts in files put together, so that a lookup skips most of them."""
 _KEPT = ["name", "size", "modified", "etag", "sha256", "file", "landed_at"]
 _LOOKED_AT = ["source", "status", *_KEPT]
+_BEFORE = " before"
 _HELD = 50_000
 """Receipts that a run may hold, some hundreds of bytes each."""
 
@@ -45,18 +46,28 @@ class Known:
     receipts: int = 0
 
 
-def look_up(run: Run, source: str, names: Iterable[str]) -> Known:
-    """What is known under `names`. Few receipts are read once a run, for all its sources; of many, the files whose names lie between the first and the last of `names`."""
+def look_up(run: Run, source: str, offered: pl.DataFrame) -> tuple[Known, pl.DataFrame]:
+    """Those of the files `offered` (columns name, size, modified, etag) that are not known as they are, with their row `at`; and what is known under their names.
+
+    A file is known by the latest receipt under its name, where that has its size and its entity tag or, without one, its time. Few receipts are read once
+    a run, for all its sources; of many, the files whose names lie between the first and the last that is offered.
+    """
     version, last = run.log(LANDINGS).head()
-    wanted = sorted(set(names))
     newest, count = (last.last_landed, last.rows) if last else (None, 0)
-    if version < 0 or not wanted:
-        return Known(version, newest)
-    between = pl.col("name").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1]))
-    found = _known(run, source, version, count, {"name": (wanted[0], wanted[-1])}).filter(between)
+    files = offered.with_row_index("at")
+    if version < 0 or files.height == 0:
+        return Known(version, newest), files
+    ends = str(files["name"].min()), str(files["name"].max())
+    found = _known(run, source, version, count, {"name": ends}).filter(pl.col("name").is_between(pl.lit(ends[0]), pl.lit(ends[1])))
     found = found.filter(pl.col("status") != "again")  # what is read anew says nothing of what its source offers
-    rows = found.join(pl.LazyFrame({"name": wanted}), on="name", how="semi").select(_KEPT).sort("landed_at").collect(engine="streaming")
-    return Known(version, newest, {row["name"]: row for row in rows.iter_rows(named=True)}, receipts=count)
+    named = found.join(files.lazy().select("name"), on="name", how="semi").select(_KEPT).collect(engine="streaming")
+    latest = named.filter(pl.col("landed_at") == pl.col("landed_at").max().over("name"))
+    both = files.join(latest, on="name", how="left", suffix=_BEFORE, maintain_order="left")
+    tagged = pl.col("etag").is_not_null() & (pl.col("etag") != "")
+    unmoved = pl.when(tagged).then(pl.col("etag") == pl.col(f"etag{_BEFORE}")).otherwise(pl.col("modified") == pl.col(f"modified{_BEFORE}"))
+    new = both.filter(~((pl.col("size") == pl.col(f"size{_BEFORE}")) & unmoved).fill_null(False)).select(files.columns)
+    theirs = latest.join(new.select("name"), on="name", how="semi").iter_rows(named=True)
+    return Known(version, newest, {row["name"]: row for row in theirs}, receipts=count), new
 
 
 def files_of(run: Run, source: str, known: Known, contents: Iterable[str]) -> dict[str, str]:

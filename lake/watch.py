@@ -20,7 +20,7 @@ from lake.landing import waiting
 from lake.pipeline import Pipeline
 from lake.receipts import LANDINGS, receipts_between
 from lake.run import Run
-from lake.source import Source, candidates
+from lake.source import Source, offered
 from lake.table import path_of
 
 Say = Callable[[str, dict[str, str], dict[str, Any]], None]
@@ -72,11 +72,11 @@ class Watcher:
 
     def _waiting(self, source: Source) -> list[str]:
         seen = self._seen.setdefault(source.name, _Seen())
-        offered = hash(tuple((one.name, one.size, one.modified, one.etag) for one in candidates(source, self._run.store, self._run.settings.root)))
+        offers = hash(offered(source, self._run.store, self._run.settings.root).files.sort("name").hash_rows().to_numpy().tobytes())
         landed = self._run.log(LANDINGS).version()
-        if offered != seen.offered or (seen.files and landed != seen.landed):
+        if offers != seen.offered or (seen.files and landed != seen.landed):
             seen.files = waiting(self._run, source)
-            seen.offered = offered
+            seen.offered = offers
         if landed != seen.landed:
             _, before = self._run.log(path_of(source.into.name)).head()
             start = before.inputs[0].end if before else -1

@@ -35,7 +35,7 @@ from lake.reading.dialect import Hints
 from lake.receipts import LANDINGS, RECEIPTS, receipts_between
 from lake.run import Run, begin_run
 from lake.settings import Settings
-from lake.source import Candidate, Source, candidates
+from lake.source import Offer, Source, offered
 from lake.store import Store
 from lake.table import Table
 
@@ -262,7 +262,7 @@ def test_the_pattern_chooses(run: Run, folder: Path) -> None:
     fill(folder, dict.fromkeys(everything, b"x"))
     chosen = {"*.csv": ["2024/a.csv", "b.csv"], "2024/*": everything[:3], "?.csv": ["b.csv"], "*": everything, "b.csv": ["b.csv"], "*.nothing": []}
     for pattern, expected in chosen.items():
-        assert [candidate.name for candidate in candidates(source(folder, pattern=pattern), run.store, folder)] == expected, pattern
+        assert sorted(offered(source(folder, pattern=pattern), run.store, folder).names) == sorted(expected), pattern
 
 
 def test_a_source_can_be_named_in_several_ways(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_a_source_can_be_named_in_several_ways(run: Run, folder: Path, monkeypat
     monkeypatch.chdir("/")
 
     def names(at: str | Path | Callable[[], str | Path]) -> list[str]:
-        return [candidate.name for candidate in candidates(source(at), run.store, folder.parent)]
+        return sorted(offered(source(at), run.store, folder.parent).names)
 
     for at in (folder, str(folder), f"file://{folder}", folder.name, lambda: folder):
         assert names(at) == ["x.csv", "y.csv"]
@@ -429,13 +429,13 @@ def test_a_file_that_disappears_is_a_problem_and_the_rest_lands(run: Run, folder
     files = {"a.csv": b"a\n1\n", "b.csv": b"a\n2\n", "c.csv": b"a\n3\n"}
     fill(folder, files)
 
-    def then_gone(*args: Any) -> list[Candidate]:
-        found = list(candidates(*args))
+    def then_gone(*args: Any) -> Offer:
+        found = offered(*args)
         (folder / "b.csv").unlink()
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(lake.landing, "candidates", then_gone)
+        patch.setattr(lake.landing, "offered", then_gone)
         outcome = land(run, source(folder))
     assert outcome.new == ["a.csv", "c.csv"]
     (problem,) = outcome.problems
@@ -453,10 +453,11 @@ def test_an_unreadable_file_is_a_problem_and_the_rest_lands(run: Run, folder: Pa
         yield b"a\n"
         raise PermissionError(13, "Permission denied", "locked.csv")
 
-    def some_locked(*args: Any) -> list[Candidate]:
-        return [replace(candidate, chunks=denied) if candidate.name == "locked.csv" else candidate for candidate in candidates(*args)]
+    def some_locked(*args: Any) -> Offer:
+        found = offered(*args)
+        return replace(found, chunks=lambda name: denied() if name == "locked.csv" else found.chunks(name))
 
-    monkeypatch.setattr(lake.landing, "candidates", some_locked)
+    monkeypatch.setattr(lake.landing, "offered", some_locked)
     outcome = land(run, source(folder))
     assert outcome.new == ["a.csv", "z.csv"]
     assert outcome.problems == ["locked.csv cannot be read: Permission denied. Check its permissions"]

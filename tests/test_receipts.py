@@ -16,7 +16,7 @@ from lake.receipts import LANDINGS, RECEIPTS, files_of, look_up
 from lake.record import Ledger
 from lake.run import Run, begin_run
 from lake.settings import Settings
-from lake.source import Source
+from lake.source import OFFERED, Source
 from lake.table import Table
 
 SHOP, OTHER = "bronze.shop.files", "bronze.other.files"
@@ -40,9 +40,15 @@ def offer(folder: Path, table: str, *names: str) -> Source:
     return Source(Table(table), folder, "*.csv")
 
 
+def asked(*names: str) -> pl.DataFrame:
+    """Files of which no more than their names is told."""
+    return pl.DataFrame([{"name": name} for name in names], schema=OFFERED)
+
+
 def known(run: Run, source: Source, *names: str) -> set[str]:
     """Those of the names that the run knows of; the content of each must be known too."""
-    found = look_up(run, source.name, names)
+    found, new = look_up(run, source.name, asked(*names))
+    assert new["name"].to_list() == list(names), "nothing is told of them that could be the same"
     assert set(files_of(run, source.name, found, [row["sha256"] for row in found.by_name.values()])) == {row["sha256"] for row in found.by_name.values()}
     return set(found.by_name)
 
@@ -76,7 +82,7 @@ def test_what_another_run_landed_is_known(run: Run, settings: Settings, tmp_path
         (tmp_path / SHOP / "a.csv").write_text("a\ncorrected\n")
         land(another, source)
     assert known(run, source, "a.csv", "b.csv") == {"a.csv", "b.csv"}
-    assert look_up(run, source.name, ["a.csv"]).by_name["a.csv"]["size"] == len("a\ncorrected\n")
+    assert look_up(run, source.name, asked("a.csv"))[0].by_name["a.csv"]["size"] == len("a\ncorrected\n")
 
 
 def test_what_was_taken_out_is_not_known(run: Run, settings: Settings, tmp_path: Path) -> None:
