@@ -74,7 +74,7 @@ def _checkpoint(store: Store, log: TableLog, version: int) -> State | None:
     if "stats" not in wanted:
         return None
     adds = frame.select(pl.col("add").struct.field(wanted)).filter(pl.col("path").is_not_null()).sort("modificationTime", "path")
-    added = {add["path"]: add for add in adds.iter_rows(named=True)}
+    added = {add["path"]: _as_in_commits(add) for add in adds.iter_rows(named=True)}
     if any(_is_elsewhere(add) for add in added.values()):
         return None
     return State(told[0]["schemaString"], added, _VECTORS in (protocols[0].get("readerFeatures") or ()))
@@ -106,12 +106,16 @@ def _after(state: State, commits: Iterable[list[Action]]) -> State | None:
     return State(schema, added, vectors) if schema else None
 
 
+def _as_in_commits(add: Action) -> Action:
+    """An add action of a checkpoint, where no deletion vector may be one of nulls."""
+    vector = add.get("deletionVector")
+    return add if vector is not None and vector["storageType"] is not None else {name: value for name, value in add.items() if name != "deletionVector"}
+
+
 def _is_elsewhere(add: Action) -> bool:
-    """Whether the file has a deletion vector that is not in the log itself. Puts what a checkpoint makes of none into the log's words."""
-    descriptor = add.get("deletionVector")
-    if descriptor is not None and descriptor["storageType"] is None:
-        add["deletionVector"] = descriptor = None
-    return descriptor is not None and descriptor["storageType"] != "i"
+    """Whether the file has a deletion vector that is not in the log itself."""
+    vector = add.get("deletionVector")
+    return vector is not None and vector["storageType"] != "i"
 
 
 def _is_known(protocol: dict[str, Any]) -> bool:

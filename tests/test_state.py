@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.delta import Snapshot, _opened_by_delta, open_snapshot
+from lake.delta import DataFile, Snapshot, _opened_by_delta, open_snapshot
 from lake.errors import NotFound, StoreError
 from lake.execute import execute
 from lake.hop import changes, hop
@@ -103,7 +103,7 @@ def test_what_lake_does_not_know_is_left_to_delta_rs(store: Store) -> None:
     name = f"{TABLE}2/_delta_log/{0:020d}.json"
     schema = json.dumps({"type": "struct", "fields": [{"name": "a", "type": "long", "nullable": True, "metadata": {}}]})
     told = {"id": "1", "format": {"provider": "parquet", "options": {}}, "schemaString": schema, "partitionColumns": [], "configuration": {}}
-    for features, known in ((["deletionVectors"], False), (["timestampNtz"], True)):
+    for features, known in ((["columnMapping"], False), (["deletionVectors"], True), (["timestampNtz"], True)):
         protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}
         store.put(name, "\n".join(json.dumps(action) for action in ({"protocol": protocol}, {"metaData": told})).encode())
         assert (state_of(store, TableLog(store, f"{TABLE}2"), 0) is not None) == known
@@ -157,3 +157,25 @@ def test_strange_statistics_bound_nothing() -> None:
     """Spelled in a way that does not fit the column: no bounds, and so nothing is skipped."""
     assert bounds_in(['{"minValues":{"n":"x"}}', "nonsense"], pl.Schema({"n": pl.Int64})).width == 0
     assert bounds_in([], pl.Schema({"n": pl.List(pl.Int64)})).width == 0
+
+
+_BOUNDED = st.tuples(st.integers(-5, 30), st.integers(0, 8)).map(lambda at: (at[0], at[0] + at[1]))
+
+
+@given(st.lists(st.one_of(st.none(), _BOUNDED), max_size=8), st.lists(st.one_of(st.none(), st.integers(-10, 45)), max_size=12))
+def test_files_that_can_hold_one_of_some_values(ranges: list[tuple[int, int] | None], values: list[int | None]) -> None:
+    """Those of whose bounds one of the values is inside, and those without bounds; of numbers, texts and dates."""
+    expected = {f"{n}" for n, ends in enumerate(ranges) if ends is None or any(v is not None and ends[0] <= v <= ends[1] for v in values)}
+    for dtype, spelled in _KINDS.items():
+        ends = [None if one is None else (spelled(one[0]), spelled(one[1])) for one in ranges]
+        told = pl.DataFrame(
+            {"path": [f"{n}" for n in range(len(ends))], "min.k": [e and e[0] for e in ends], "max.k": [e and e[1] for e in ends]},
+            schema={"path": pl.String(), "min.k": dtype, "max.k": dtype},
+        )
+        files = tuple(DataFile(f"{n}", 1, 1, "") for n in range(len(ends)))
+        there = Snapshot(None, "t", 0, pl.Schema({"k": dtype}), {}, files, told=told)  # type: ignore[arg-type]  # nothing is read
+        some = pl.Series([None if v is None else spelled(v) for v in values], dtype=dtype)
+        assert {file.path for file in there.holding({"k": some})} == expected
+
+
+_KINDS = {pl.Int64(): int, pl.String(): lambda n: f"{n + 100:04}", pl.Date(): lambda n: dt.date(2026, 3, 1) + dt.timedelta(n)}

@@ -10,7 +10,7 @@ import traceback
 
 import click
 
-from lake.cli.beforehand import store_begun
+from lake.cli.beforehand import begin
 from lake.errors import LakeError, translated
 from lake.logs import tell
 
@@ -50,11 +50,13 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the console script."""
-    with store_begun(sys.argv[1:]):
-        code = run_command(sys.argv[1:])
+    beginning = begin(sys.argv[1:])
+    code = run_command(sys.argv[1:])
     if code == _STOPPED:  # threads that still work would keep the process; what they did not publish does not exist
         sys.stdout.flush()
         os._exit(code)
+    if beginning is not None:
+        beginning.join()  # it holds what the interpreter takes down
     sys.exit(code)
 
 

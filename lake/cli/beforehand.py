@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 
 _OPENING = {
     "land", "plan", "run", "ls", "show", "history", "schema", "lineage", "trace", "docs", "profile", "rejects", "readmit", "release", "replay", "verify",
@@ -12,18 +11,11 @@ _OPENING = {
 }  # fmt: skip
 
 
-@contextlib.contextmanager
-def store_begun(arguments: list[str]) -> Iterator[None]:
-    """The embedded store coming up meanwhile, where the command opens it and it has run here before. What is wrong with it is said by the command."""
-    beginning = _beginning(arguments)
-    try:
-        yield
-    finally:
-        if beginning is not None:
-            beginning.join()
+def begin(arguments: list[str]) -> threading.Thread | None:
+    """Have the embedded store come up, where the command opens it and it has run here before; the thread that does, if any.
 
-
-def _beginning(arguments: list[str]) -> threading.Thread | None:
+    What is wrong with the store is said by the command, which opens it too.
+    """
     if not arguments or arguments[0] not in _OPENING or {"-h", "--help"} & set(arguments):
         return None
     from lake.errors import LakeError
@@ -37,10 +29,10 @@ def _beginning(arguments: list[str]) -> threading.Thread | None:
     if not settings.embedded or not (settings.state / "store" / "data").is_dir():
         return None
 
-    def begin() -> None:
+    def start() -> None:
         with contextlib.suppress(LakeError, OSError):
             open_store(settings)  # held until the command closes what is open
 
-    thread = threading.Thread(target=begin, name="store", daemon=True)
+    thread = threading.Thread(target=start, name="store", daemon=True)
     thread.start()
     return thread
