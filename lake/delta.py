@@ -28,9 +28,8 @@ from lake.vectors import Vector
 if TYPE_CHECKING:
     from polars._typing import DeletionFiles
 
-BROUGHT_UP_TO = 512 << 20
-"""Bytes of data files that are copied whole before they are read: one request a file costs less than several a column and row group, also for few columns."""
 _MOST_BROUGHT = 200  # files
+_NEAR, _FAR = 512 << 20, 64 << 20  # bytes that are copied of files of which a part may do: from a store on this machine, and from another
 _AT_ONCE = 4  # files
 _COMPARED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Date)  # types whose bounds the log spells without rounding (texts rounded outwards)
 
@@ -194,8 +193,13 @@ def _left_out(names: list[str], files: tuple[DataFile, ...]) -> DeletionFiles | 
     return "delta-deletion-vector", kept
 
 
-def bring(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
-    """Copy data files of the table at `path` to local disk, a few at once, for a run that will read them whole and more than once. What has no room stays."""
+def bring(store: Store, path: str, files: tuple[DataFile, ...], *, whole: bool = True) -> None:
+    """Copy data files of the table at `path` to local disk, a few at once, for a run that will read them whole and more than once. What has no room stays.
+
+    Of files that may be read in part (`whole` is False) only so much: one request a file costs less than several a column and row group, and bytes from afar cost too.
+    """
+    if not whole and sum(file.size for file in files) > (_NEAR if store.embedded else _FAR):
+        return
     wanted = [file for file in files if store.held is not None and store.held.get(f"{path}/{file.path}") is None]
     if store.held is None or not wanted or len(wanted) > _MOST_BROUGHT or not store.held.has_room(sum(file.size for file in wanted)):
         return

@@ -13,7 +13,7 @@ import polars as pl
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
-from lake.delta import BROUGHT_UP_TO, DataFile, bring
+from lake.delta import DataFile, bring
 from lake.dtypes import Gate, gate
 from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
 from lake.hop import Hop
@@ -274,8 +274,7 @@ def _pinned(run: Run, plan: Plan, name: str, scope: Scope | None) -> pl.LazyFram
         return narrowed(run.snapshot(path_of(wanted.table), wanted.end).scan(), plan.again, [FILE, ROW])
     if feed is None:
         there = run.snapshot(path_of(wanted.table), wanted.end)
-        if sum(file.size for file in there.files) <= BROUGHT_UP_TO:
-            bring(run.store, there.path, there.files)
+        bring(run.store, there.path, there.files, whole=False)
         return there.scan()
     if plan.hop.write != "by_key" or scope is None or scope.parts is None:
         return feed.fresh(plan.hop.reads(name).key)

@@ -10,7 +10,7 @@ import polars as pl
 
 from lake.content import Content, hash_sums, read_sums, row_hash
 from lake.datafile import rows_a_file, scan_parts, write_parts
-from lake.delta import BROUGHT_UP_TO, DataFile, Snapshot, bring, forget, scan_files
+from lake.delta import DataFile, Snapshot, bring, forget, scan_files
 from lake.settle.latest import Winners, comes_late, slices
 from lake.settle.leaving import leave
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
@@ -106,8 +106,7 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
             values = batch.select(key).collect(engine="streaming")
             one = {file.path for file in there.holding({name: values[name] for name in key})}
             near = tuple(file for file in near if file.path in one)
-        if sum(file.size for file in near) <= BROUGHT_UP_TO:
-            bring(there.store, there.path, near)
+        bring(there.store, there.path, near, whole=False)
         keys = scan_placed(there, near)
         for k, (low, high) in bounds.items():
             if low is not None and k in table.key:  # keys are never null; other columns may be
