@@ -18,11 +18,13 @@ from random import Random
 import psutil
 import pytest
 
+import lake.store
+from lake.cli.beforehand import begin
 from lake.embedded import embedded_keys, weed_binary
 from lake.errors import LakeError, StoreError, StoreRefused
 from lake.locks import is_taken
 from lake.settings import Settings, load_settings
-from lake.store import Store, open_store
+from lake.store import Store, close_stores, open_store
 
 _LINGER = 3.0  # seconds the store waits for the next user
 _STOPS = 4.0  # seconds it may take to stop, on a busy machine
@@ -456,3 +458,23 @@ def test_a_server_that_dies_at_start_is_told_with_its_log(home: Path, settings: 
     store = open_store(settings)
     store.put("x", b"works")
     store.close(wait=True)
+
+
+def test_a_command_has_the_store_come_up_meanwhile(weed_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that opens it, where it has run before; not for help, not for a folder that has none yet, and not where another store is named."""
+    monkeypatch.setenv("LAKE_HOME", str(weed_home))
+    beginning = begin(["ls", "--json"])
+    assert beginning is not None
+    beginning.join()
+    (store,) = lake.store._open
+    assert store.embedded
+    close_stores(wait=False)
+    assert begin(["ls", "--help"]) is None
+    assert begin(["doctor"]) is None
+    assert begin([]) is None
+    monkeypatch.setenv("LAKE_HOME", str(tmp_path))
+    assert begin(["ls"]) is None
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("LAKE_HOME", str(weed_home))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert begin(["ls"]) is None
