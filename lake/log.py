@@ -7,7 +7,10 @@ a version that was not planned for, data and schema and record in one atomic obj
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +19,10 @@ from typing import Any
 
 from lake.errors import CommitConflict, NotFound, StoreError
 from lake.meter import carried
+from lake.packed import PACKED, TOGETHER, chunk_of, packed_path, unpack
 from lake.record import RECORD_KEY, Record, read_record
 from lake.schemas import last_schema
-from lake.store import Store
+from lake.store import Blob, Store
 
 Action = dict[str, Any]
 _ENGINE = "lake/0.1.0"
@@ -47,13 +51,15 @@ class TableLog:
         self._known = -1
         self._commits: dict[int, list[Action]] = {}
         self._pointer: int | None = None
+        self._packed: dict[int, dict[int, str]] = {}
+        self._mutex = threading.Lock()
 
     def version(self, *, at_least: int = -1) -> int:
         """The newest version, -1 if there is no table. `at_least` is a version known to exist, which saves a request."""
         self._known = max(self._known, at_least)
         if self._known < 0:
             self._known = self._checkpointed()
-        after = self._name(self._known) if self._known >= 0 else None
+        after = self.name(self._known) if self._known >= 0 else None
         for blob in self._store.walk(f"{self.path}/_delta_log", after=after):
             stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
             if ending == "json" and stem.isdigit():
@@ -61,13 +67,22 @@ class TableLog:
         return self._known
 
     def versions(self, after: int) -> list[int]:
-        """The versions past `after` that the log still has, oldest first; `after` is -1 or a version that existed. One request a thousand."""
+        """The versions past `after` that the log has, oldest first; `after` is -1 or a version that existed. One request a thousand."""
         found = []
-        for blob in self._store.walk(f"{self.path}/_delta_log", after=self._name(after) if after >= 0 else None):
+        for blob in self._store.walk(f"{self.path}/_delta_log", after=self.name(after) if after >= 0 else None):
             stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
             if ending == "json" and stem.isdigit():
                 found.append(int(stem))
+        if found and len(found) < found[-1] - after:  # some are put together
+            packed = {version for first in self._chunks(after) for version in self._chunk(first)}
+            found = sorted({*found, *(version for version in packed if after < version < found[-1])})
         return found
+
+    def single(self, first: int, last: int) -> list[Blob]:
+        """The commits of these versions that have an object of their own."""
+        walk = self._store.walk(f"{self.path}/_delta_log", after=self.name(first - 1) if first else None)
+        upto = itertools.takewhile(lambda blob: blob.path <= self.name(last), walk)
+        return [blob for blob in upto if blob.path.endswith(".json") and blob.path >= self.name(first)]
 
     def exists(self) -> bool:
         """Whether the table was ever committed. One request at most, however long its history."""
@@ -85,9 +100,47 @@ class TableLog:
             for start in range(0, until + 1, _AHEAD):
                 yield from pool.map(carried(self._read), range(start, min(start + _AHEAD, until + 1)))
 
+    def texts(self, first: int, last: int) -> dict[int, str]:
+        """These commits as they are, by version. Raises as `commit_at`."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(range(first, last + 1), pool.map(carried(self._text), range(first, last + 1)), strict=True))
+
+    def committed(self, version: int) -> dt.datetime:
+        """When a commit was made, as it says itself. Raises as `commit_at`."""
+        stamp = next((action["commitInfo"].get("timestamp", 0) for action in self.commit_at(version) if "commitInfo" in action), 0)
+        return dt.datetime.fromtimestamp(stamp / 1000, dt.UTC)
+
     def _read(self, version: int) -> list[Action]:
-        text = self._store.get(self._name(version)).decode()
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [json.loads(line) for line in self._text(version).splitlines() if line.strip()]
+
+    def _text(self, version: int) -> str:
+        """A commit as it is, from an object of its own or from those that are put together; where that was so before, these are looked into first."""
+        first = chunk_of(version)
+        if version in (known := self._packed.get(first, {})):
+            return known[version]
+        try:
+            return self._store.get(self.name(version)).decode()
+        except NotFound:
+            text = self._chunk(first).get(version)
+            if text is None:
+                raise
+            return text
+
+    def _chunk(self, first: int) -> dict[int, str]:
+        """The commits that are put together with version `first`; none where they are not. The last two that were asked for are remembered."""
+        with self._mutex:
+            if first not in self._packed:
+                try:
+                    found = unpack(self._store.get(packed_path(self.path, first)))
+                except NotFound:
+                    return {}
+                self._packed = dict([*self._packed.items()][-1:]) | {first: found}
+            return self._packed[first]
+
+    def _chunks(self, after: int) -> list[int]:
+        """The first versions of commits that are put together, of those that go beyond `after`."""
+        found = [int(blob.path.rsplit("/", 1)[-1].partition(".")[0]) for blob in self._store.walk(f"{PACKED}/{self.path}")]
+        return [first for first in found if first + TOGETHER - 1 > after]
 
     def record_at(self, version: int) -> Record | None:
         """What lake said in that commit; None if another engine made it."""
@@ -140,7 +193,7 @@ class TableLog:
         }  # fmt: skip
         body = "\n".join(json.dumps(action, separators=(",", ":")) for action in [{"commitInfo": info}, *actions]) + "\n"
         try:
-            written = self._store.put_if_absent(self._name(version), body.encode())
+            written = self._store.put_if_absent(self.name(version), body.encode())
         except StoreError:
             if not self._holds(version, body):
                 raise
@@ -155,7 +208,7 @@ class TableLog:
         for patience in (0.0, 0.5, 2.0):
             time.sleep(patience)
             try:
-                return self._store.get(self._name(version)).decode() == body
+                return self._store.get(self.name(version)).decode() == body
             except NotFound:
                 return False
             except StoreError:
@@ -178,7 +231,8 @@ class TableLog:
                 self._pointer = -1
         return self._pointer
 
-    def _name(self, version: int) -> str:
+    def name(self, version: int) -> str:
+        """The object of a commit."""
         return f"{self.path}/_delta_log/{version:020d}.json"
 
 

@@ -20,6 +20,7 @@ from lake.datafile import sketch_path
 from lake.delta import file_of
 from lake.errors import CommitConflict, LakeError, NotFound
 from lake.log import schema_of_record
+from lake.packing import pack_commits
 from lake.receipts import LANDINGS, LOOKED_UP_BY, every_file
 from lake.record import Record
 from lake.release import expire_releases, numbers, read_release
@@ -51,7 +52,7 @@ class _Spans:
 
 
 def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
-    """Tidy every table, the landings, releases, raw files and scratch places. One row a place: compacted, clustered, orphans, expired (files), bytes (freed)."""
+    """Tidy every table, the landings, releases, raw files and scratch places. One row a place: compacted, clustered, orphans, expired (files), packed (commits), bytes (freed)."""
     names = Catalog(run.store).folders()  # also those without a commit: what a killed first run left is tidied too
     if not dry_run:
         yield from _arranged(run, names, told)
@@ -75,7 +76,7 @@ def _arranged(run: Run, names: list[str], told: Callable[[str], None]) -> Iterat
         by = LOOKED_UP_BY if path == LANDINGS else _order_of(run, path)
         compacted = _again(lambda path=path, by=by: compact(run, path, sort=by))  # type: ignore[misc]
         clustered = _again(lambda path=path, by=by: cluster(run, path, by)) if path != LANDINGS else 0  # type: ignore[misc]
-        yield _row(path, compacted=compacted, clustered=clustered)
+        yield _row(path, compacted=compacted, clustered=clustered, packed=pack_commits(run, path))
 
 
 def _again(work: Callable[[], int]) -> int:
@@ -118,7 +119,7 @@ def _needs(run: Run, names: list[str]) -> dict[str, _Needs]:
         while version >= 0:
             needs[path].versions.add(version)
             try:
-                if _when(log.commit_at(version)) < cutoff:
+                if log.committed(version) < cutoff:
                     break
             except NotFound:
                 break
@@ -267,11 +268,5 @@ def _path(name: str) -> str:
     return name if name == LANDINGS else path_of(name)
 
 
-def _when(actions: list[dict[str, Any]]) -> dt.datetime:
-    """When a commit was made, as it says itself."""
-    stamp = next((action["commitInfo"].get("timestamp", 0) for action in actions if "commitInfo" in action), 0)
-    return dt.datetime.fromtimestamp(stamp / 1000, dt.UTC)
-
-
-def _row(place: str, *, compacted: int = 0, clustered: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
-    return {"place": place, "compacted": compacted, "clustered": clustered, "orphans": orphans, "expired": expired, "bytes": size}
+def _row(place: str, *, compacted: int = 0, clustered: int = 0, packed: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
+    return {"place": place, "compacted": compacted, "clustered": clustered, "packed": packed, "orphans": orphans, "expired": expired, "bytes": size}

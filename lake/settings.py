@@ -52,6 +52,9 @@ class Settings(BaseModel):
     session_token: SecretStr | None = Field(None, description="Token, where keys are temporary.")
     retention: dt.timedelta = Field(dt.timedelta(days=7), description="How long every version of a table stays readable; versions in releases stay for ever.")
     releases: dt.timedelta | None = Field(None, description="How long releases can be opened; the newest always. None means for ever.")
+    log_retention: dt.timedelta = Field(
+        dt.timedelta(days=30), description="How long each commit keeps an object of its own; older ones are put together, a thousand an object."
+    )
     grace: dt.timedelta = Field(dt.timedelta(hours=24), description="How old a file that nothing refers to must be before upkeep removes it.")
     threads: int = Field(2, ge=1, le=64, description="Steps of a run done at once.")
     memory: ByteSize | None = Field(
@@ -102,6 +105,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "session_token": ("AWS_SESSION_TOKEN",),
     "retention": ("LAKE_RETENTION",),
     "releases": ("LAKE_RELEASES",),
+    "log_retention": ("LAKE_LOG_RETENTION",),
     "grace": ("LAKE_GRACE",),
     "threads": ("LAKE_THREADS",),
     "memory": ("LAKE_MEMORY",),

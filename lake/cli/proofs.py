@@ -84,8 +84,11 @@ def maintain(dry_run: bool, env: str | None, as_json: bool) -> None:
         "place": "place",
         "compacted": "files put together",
         "clustered": "files sorted",
+        "packed": "old commits put together",
         "orphans": "leftovers",
         "expired": "no longer needed",
         "bytes": "bytes freed",
     }
-    print_table([row for row in rows if any(row[name] for name in ("compacted", "clustered", "orphans", "expired"))], columns, empty="Nothing to tidy.")
+    print_table(
+        [row for row in rows if any(row[name] for name in ("compacted", "clustered", "packed", "orphans", "expired"))], columns, empty="Nothing to tidy."
+    )

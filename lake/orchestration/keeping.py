@@ -39,7 +39,7 @@ def upkeep_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: d
             rows = [
                 row
                 for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug)
-                if any(row[name] for name in ("compacted", "clustered", "orphans", "expired"))
+                if any(row[name] for name in ("compacted", "clustered", "packed", "orphans", "expired"))
             ]
         show_rows("upkeep", rows or [{"place": "nothing to tidy"}], "What upkeep put together and removed")
         freed = sum(row["bytes"] for row in rows)
