@@ -91,12 +91,17 @@ def _sockets(ports: dict[str, int]) -> list[tuple[str, int]]:
     return [(name.replace(".port.grpc", "-grpc").replace(".port", ""), port) for name, port in ports.items()]
 
 
+def past_proxies() -> None:
+    """Have all clients in this process talk to this machine without a proxy: the environment is the one way to tell every client at once."""
+    beside = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    if "127.0.0.1" not in beside:
+        os.environ["NO_PROXY"] = f"{beside},127.0.0.1".lstrip(",")
+
+
 def embedded_options(folder: Path, endpoint: str) -> dict[str, str]:
     """How clients reach the embedded store at `endpoint`, whatever AWS_* variables and proxies the shell has for other stores."""
     access, secret = embedded_keys(folder)
-    beside = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    if "127.0.0.1" not in beside:
-        os.environ["NO_PROXY"] = f"{beside},127.0.0.1".lstrip(",")  # the one way to tell every client at once
+    past_proxies()
     return {
         "aws_endpoint": endpoint, "aws_allow_http": "true", "aws_access_key_id": access, "aws_secret_access_key": secret,
         "aws_session_token": "", "aws_skip_signature": "false", "aws_s3_express": "false",

@@ -16,8 +16,10 @@ from lake.pipeline import Report, load_pipeline
 from lake.run import Run, begin_run
 from lake.settings import Settings, load_settings
 from lake.store import Store, close_stores, open_store
+from tests.environment import keep_what_others_read
 
 ROOT = Path(__file__).resolve().parents[1]
+keep_what_others_read()
 
 
 @pytest.fixture(autouse=True)

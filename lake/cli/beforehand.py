@@ -18,6 +18,7 @@ def begin(arguments: list[str]) -> threading.Thread | None:
     """
     if not arguments or arguments[0] not in _OPENING or {"-h", "--help"} & set(arguments):
         return None
+    from lake.embedded import past_proxies
     from lake.errors import LakeError
     from lake.settings import load_settings
     from lake.store import open_store
@@ -28,6 +29,7 @@ def begin(arguments: list[str]) -> threading.Thread | None:
         return None
     if not settings.embedded or not (settings.state / "store" / "data").is_dir():
         return None
+    past_proxies()  # while nothing else runs: the environment must not change under those who read it
 
     def start() -> None:
         with contextlib.suppress(LakeError, OSError):
