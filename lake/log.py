@@ -8,7 +8,6 @@ a version that was not planned for, data and schema and record in one atomic obj
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 import threading
 import time
@@ -22,7 +21,7 @@ from lake.meter import carried
 from lake.packed import PACKED, TOGETHER, chunk_of, packed_path, unpack
 from lake.record import RECORD_KEY, Record, read_record
 from lake.schemas import last_schema
-from lake.store import Blob, Store
+from lake.store import Store
 
 Action = dict[str, Any]
 _ENGINE = "lake/0.1.0"
@@ -59,30 +58,23 @@ class TableLog:
         self._known = max(self._known, at_least)
         if self._known < 0:
             self._known = self._checkpointed()
-        after = self.name(self._known) if self._known >= 0 else None
-        for blob in self._store.walk(f"{self.path}/_delta_log", after=after):
-            stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
-            if ending == "json" and stem.isdigit():
-                self._known = max(self._known, int(stem))
+        self._known = max(self.single(self._known), default=self._known)
         return self._known
 
     def versions(self, after: int) -> list[int]:
         """The versions past `after` that the log has, oldest first; `after` is -1 or a version that existed. One request a thousand."""
-        found = []
-        for blob in self._store.walk(f"{self.path}/_delta_log", after=self.name(after) if after >= 0 else None):
-            stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
-            if ending == "json" and stem.isdigit():
-                found.append(int(stem))
+        found = list(self.single(after))
         if found and len(found) < found[-1] - after:  # some are put together
             packed = {version for first in self._chunks(after) for version in self._chunk(first)}
             found = sorted({*found, *(version for version in packed if after < version < found[-1])})
         return found
 
-    def single(self, first: int, last: int) -> list[Blob]:
-        """The commits of these versions that have an object of their own."""
-        walk = self._store.walk(f"{self.path}/_delta_log", after=self.name(first - 1) if first else None)
-        upto = itertools.takewhile(lambda blob: blob.path <= self.name(last), walk)
-        return [blob for blob in upto if blob.path.endswith(".json") and blob.path >= self.name(first)]
+    def single(self, after: int) -> Iterator[int]:
+        """The versions past `after` (-1 for all) whose commits have an object of their own, oldest first."""
+        for blob in self._store.walk(f"{self.path}/_delta_log", after=self.name(after) if after >= 0 else None):
+            stem, _, ending = blob.path.rsplit("/", 1)[-1].partition(".")
+            if ending == "json" and stem.isdigit():
+                yield int(stem)
 
     def exists(self) -> bool:
         """Whether the table was ever committed. One request at most, however long its history."""

@@ -268,5 +268,10 @@ def _path(name: str) -> str:
     return name if name == LANDINGS else path_of(name)
 
 
+def did_something(row: Row) -> bool:
+    """Whether anything was put together, sorted or removed at the place of a row of `maintain`."""
+    return any(row[name] for name in ("compacted", "clustered", "packed", "orphans", "expired"))
+
+
 def _row(place: str, *, compacted: int = 0, clustered: int = 0, packed: int = 0, orphans: int = 0, expired: int = 0, size: int = 0) -> Row:
     return {"place": place, "compacted": compacted, "clustered": clustered, "packed": packed, "orphans": orphans, "expired": expired, "bytes": size}

@@ -7,6 +7,7 @@ backup that began before misses both. Who reads a log by lake sees no difference
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 from lake.errors import NotFound
 from lake.log import CHECKPOINT_EVERY, TableLog
@@ -54,15 +55,15 @@ def _is_summed_up(run: Run, log: TableLog, version: int, newest: int) -> bool:
 
 def _removed(run: Run, log: TableLog, first: int, copy: Blob) -> int:
     """Remove the single commits that are in the copy as they are; the copy is read back for it."""
-    single = [blob.path for blob in log.single(first, first + TOGETHER - 1)]
+    single = list(itertools.takewhile(lambda version: version < first + TOGETHER, log.single(first - 1)))
     if not single:
         return 0
-    kept = {log.name(version): text for version, text in unpack(run.store.get(copy.path)).items()}
+    kept = unpack(run.store.get(copy.path))
     gone = []
-    for name in single:
+    for version in single:
         try:
-            if name in kept and run.store.get(name).decode() == kept[name]:
-                gone.append(name)
+            if version in kept and run.store.get(log.name(version)).decode() == kept[version]:
+                gone.append(log.name(version))
         except NotFound:  # by another upkeep
             continue
     run.store.delete(gone)

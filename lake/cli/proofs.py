@@ -7,6 +7,7 @@ import click
 from lake.cli.render import console, env_option, json_option, print_json, print_table
 from lake.cli.runs import chosen
 from lake.errors import RunFailed
+from lake.maintain import did_something
 from lake.maintain import maintain as tidy
 from lake.release import release_meant
 from lake.replay import replay as replay_release
@@ -89,6 +90,4 @@ def maintain(dry_run: bool, env: str | None, as_json: bool) -> None:
         "expired": "no longer needed",
         "bytes": "bytes freed",
     }
-    print_table(
-        [row for row in rows if any(row[name] for name in ("compacted", "clustered", "packed", "orphans", "expired"))], columns, empty="Nothing to tidy."
-    )
+    print_table([row for row in rows if did_something(row)], columns, empty="Nothing to tidy.")

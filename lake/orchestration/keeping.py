@@ -16,7 +16,7 @@ from lake.cards import words
 from lake.catalog import Catalog
 from lake.deployment import LAKE, Deployment, Schedule
 from lake.freshness import freshness
-from lake.maintain import maintain
+from lake.maintain import did_something, maintain
 from lake.orchestration.api import LakeFlow, current_flow_run, trigger
 from lake.orchestration.artifacts import rename_run, show_rows
 from lake.orchestration.events import emit
@@ -36,11 +36,7 @@ def upkeep_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: d
 
     def upkeep(dry_run: bool = False) -> State[Any]:
         with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id()) as run:
-            rows = [
-                row
-                for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug)
-                if any(row[name] for name in ("compacted", "clustered", "packed", "orphans", "expired"))
-            ]
+            rows = [row for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug) if did_something(row)]
         show_rows("upkeep", rows or [{"place": "nothing to tidy"}], "What upkeep put together and removed")
         freed = sum(row["bytes"] for row in rows)
         rename_run(f"lake upkeep · {freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'}")

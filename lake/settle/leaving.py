@@ -18,18 +18,16 @@ _TOGETHER = 8 << 20
 _POSITION = "#position"
 
 
-def leave(there: Snapshot, files: tuple[DataFile, ...], leaving: pl.LazyFrame, key: list[str]) -> tuple[DataFile, ...]:
-    """Those of `files` that stay, each without the rows of it that leave it. `leaving` has the key and the place of each row that does.
+def leave(there: Snapshot, files: tuple[DataFile, ...], leaving: pl.LazyFrame, going: dict[str, int], key: list[str]) -> tuple[DataFile, ...]:
+    """Those of `files` that stay, each without the rows of it that leave it. `leaving` has the key and the place of each row that does, `going` their number by place.
 
     Reads the columns of the key of these files. A file holds a key once, so that the key says which of its rows it is.
     """
-    counts = dict(leaving.group_by(PLACE).len().collect(engine="streaming").iter_rows())
     left: list[DataFile] = []
     together = 0
     for file in files:
         place = place_of(there, file)
-        going = counts.get(place, 0)
-        if not going or file.held < _WORTH or going + file.held - file.rows > _SHARE * file.held:
+        if file.held < _WORTH or going[place] + file.held - file.rows > _SHARE * file.held:
             continue
         keys = leaving.filter(pl.col(PLACE) == place).select(key)
         rows = scan_held(there.store, there.path, file, _POSITION).select(*key, _POSITION)

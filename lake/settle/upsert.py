@@ -49,8 +49,9 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
     found = _compare(table, staged, winners, there, touched, folder)
     changed, fresh = found.classed.filter(pl.col(_CLASS) == "updated"), found.classed.filter(pl.col(_CLASS) == "inserted").select(columns)
     leaving = pl.concat([changed.select(*table.key, PLACE), found.gone.select(*table.key, PLACE)])
-    left = leave(there, touched, leaving, table.key) if table.deletion_vectors else ()
-    gone_from = files_at(there, touched, places(leaving))
+    going = dict(leaving.group_by(PLACE).len().collect(engine="streaming").iter_rows())
+    gone_from = files_at(there, touched, going)
+    left = leave(there, gone_from, leaving, going, table.key) if table.deletion_vectors else ()
     rewritten = tuple(file for file in gone_from if file.path not in {one.path for one in left})
     inserted, updated = found.counts.get("inserted", 0), found.counts.get("updated", 0)
     out = folder / "merged"
@@ -99,13 +100,14 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
     for batch, key in wanted:
         ends = batch.select(*(pl.col(k).min().alias(f"< {k}") for k in key), *(pl.col(k).max().alias(f"> {k}") for k in key)).collect(engine="streaming")
         bounds = {k: (ends[f"< {k}"][0], ends[f"> {k}"][0]) for k in key}
-        if all(low is None for low, _ in bounds.values()) and not batch.select(pl.len()).collect().item():
+        count = batch.select(pl.len()).collect().item()
+        if not count:
             continue
-        near = there.overlapping(bounds)
-        if batch.select(pl.len()).collect().item() <= _LOOKED_UP:
+        if count <= _LOOKED_UP:
             values = batch.select(key).collect(engine="streaming")
-            one = {file.path for file in there.holding({name: values[name] for name in key})}
-            near = tuple(file for file in near if file.path in one)
+            near = there.holding({name: values[name] for name in key})
+        else:
+            near = there.overlapping(bounds)
         bring(there.store, there.path, near, whole=False)
         keys = scan_placed(there, near)
         for k, (low, high) in bounds.items():
