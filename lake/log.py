@@ -122,10 +122,13 @@ class TableLog:
         """The commits that are put together with version `first`; none where they are not. The last two that were asked for are remembered."""
         with self._mutex:
             if first not in self._packed:
+                place = packed_path(self.path, first)
                 try:
-                    found = unpack(self._store.get(packed_path(self.path, first)))
+                    found = unpack(self._store.get(place))
                 except NotFound:
                     return {}
+                except ValueError as error:
+                    raise StoreError(f"cannot read the history of {self.path}: {place}: {error}", "Restore that object from a backup") from None
                 self._packed = dict([*self._packed.items()][-1:]) | {first: found}
             return self._packed[first]
 

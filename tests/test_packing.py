@@ -17,6 +17,7 @@ import lake.packed
 import lake.packing
 from lake.contract import PROVENANCE
 from lake.delta import open_snapshot
+from lake.errors import StoreError
 from lake.feed import feed_between
 from lake.log import TableLog
 from lake.maintain import maintain
@@ -159,3 +160,14 @@ def test_a_kill_between_two_removals_is_made_up_for(packing: Run, tmp_path: Path
     assert pack_commits(packing, PATH) == 2
     assert single(packing) == [5, 6]
     assert [record.to_json() for _, record in TableLog(packing.store, PATH).records()] == before
+
+
+def test_a_damaged_copy_is_said(packing: Run, tmp_path: Path) -> None:
+    """Who reads commits that are only in it is told which object, and what to do; the newest version is read without it."""
+    grown(packing, tmp_path, 7)
+    assert [pack_commits(packing, PATH) for _ in range(2)] == [5, 5]
+    (copy,) = packing.store.walk(f"{PACKED}/{PATH}")
+    packing.store.put(copy.path, b"damaged")
+    with pytest.raises(StoreError, match=rf"history of {PATH}: {PACKED}/{PATH}/.*Restore that object"):
+        TableLog(packing.store, PATH).records()
+    assert open_snapshot(packing.store, PATH, 6).rows == 7
