@@ -37,7 +37,7 @@ _DAY = 86_400_000_000  # microseconds
 
 
 def rows_a_file(rows: int) -> int:
-    """How many rows a data file of a table of so many holds at most: a thirty-second of them, from 250,000 to 2 million, in steps of two.
+    """How many rows a data file of a table of so many holds at most: a sixteenth of them, from 500,000 to 2 million, in steps of two.
 
     A correction writes whole files again, so those of a small table are small; those of a large one are not, since its log names each.
     """

@@ -67,8 +67,8 @@ def profile(there: Snapshot, *, values: Collection[str] = ()) -> Profile:
     """
     schema = pl.Schema({name: dtype for name, dtype in there.schema.items() if name not in PROVENANCE})
     columns = {name: ColumnSketch() for name in schema}
-    sketched = {file.path for file in there.files if file.rows >= WORTH_SKETCHING and file.vector is None}  # sketches know nothing of rows that left
-    large, rest = [file for file in there.files if file.path in sketched], [file for file in there.files if file.path not in sketched]
+    large = [file for file in there.files if file.rows >= WORTH_SKETCHING and file.vector is None]  # sketches know nothing of rows that left
+    rest = [file for file in there.files if file.rows < WORTH_SKETCHING or file.vector is not None]
     counted = True
     with ThreadPoolExecutor(_GETS) as pool:
         for file, found in zip(large, pool.map(lambda file: _kept(there, file), large), strict=True):

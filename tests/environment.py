@@ -19,7 +19,7 @@ _mutex = threading.Lock()
 def keep_what_others_read() -> None:
     """Have `os.environ` of this process change the environment in this way from now on."""
     os.putenv = _put  # type: ignore[assignment]  # what `os.environ` calls
-    os.unsetenv = _unset  # type: ignore[assignment]
+    os.unsetenv = _unset  # type: ignore[assignment]  # and this
 
 
 def _put(key: bytes, value: bytes) -> None:
