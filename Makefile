@@ -1,6 +1,6 @@
 # Everything a person or CI does with this project. Needs make, a POSIX shell and Python 3.11 or newer; the rest is installed into .venv.
 .POSIX:
-.PHONY: demo test check bench format lock notebooks pictures clean
+.PHONY: demo test laws check bench format lock notebooks pictures clean
 
 demo:  ## land real files and carry them to gold
 	@sh scripts/venv.sh run
@@ -11,6 +11,10 @@ test:  ## every test that fits in a quarter of an hour
 	@sh scripts/browser.sh
 	@sh scripts/systemd.sh || true  # without it the tests of the units are skipped
 	@.venv/bin/python -m pytest $(ARGS)
+
+laws:  ## the laws drawn long: every boundary at which a process can die, many histories of each model; LAKE_LAWS_MINUTES, LAKE_FUZZ_MINUTES, LAKE_LAWS_SEED
+	@sh scripts/venv.sh dev
+	@LAKE_LAWS=full .venv/bin/python -m pytest tests/laws $(ARGS)
 
 check:  ## format, lint, types, import contracts, dependency hygiene, spelling, docs, committed schemas, deployments and notebooks
 	@sh scripts/venv.sh dev

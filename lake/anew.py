@@ -24,7 +24,7 @@ def computed_anew(run: Run, hop: Hop, record: Record, folder: Path, where: pl.Ex
     """
     inputs = {parameter: given.model_copy(update={"start": None}) for parameter, given in zip(hop.sources, record.inputs, strict=True)}
     plan = Plan(hop, -1, None, inputs, "full", "computed again", True)
-    staged = stage(run, plan, folder, where=None if hop.table.repeats_rejected else where)
+    staged = stage(run, plan, folder, where=None if hop.table.repeats_rejected else where, bounded=False)
     winners, _ = unrepeated(hop.table, staged, latest(hop.table, staged, folder), folder)
     if hop.write == "scd2":
         winners = lived(hop.table, staged.schema, winners, None, folder)

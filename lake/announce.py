@@ -11,6 +11,7 @@ from lake.catalog import Catalog
 from lake.pipeline import Report
 from lake.run import Run
 from lake.settings import lineage_is_wanted
+from lake.wording import in_words
 
 _PATIENCE = 5.0  # seconds
 
@@ -45,7 +46,7 @@ def _send(run: Run, report: Report, trouble: list[str]) -> None:
                     sender.emit(event)
         sender.close(timeout=-1)
     except Exception as error:  # noqa: BLE001  # whatever the client or the network raises, the run stands
-        trouble.append(f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
+        trouble.append(in_words(error))
 
 
 def _is_table(step: str) -> bool:

@@ -23,6 +23,9 @@ def is_done(run: Run, hop: Hop, part: Range) -> bool:
             if [(given.table, given.end) for given in record.inputs] != read:
                 return False
             within = record.within
+            made_by = within.fingerprint if within is not None else record.code.fingerprint if record.code else None
+            if made_by != hop.fingerprint:
+                return False
             if within is not None and (within.start, within.end, within.fingerprint) == (part.start, part.end, hop.fingerprint):
                 return True
         last = log.last_record(until=version - 1)

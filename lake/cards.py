@@ -6,10 +6,16 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
+from lake.amounts import size
 from lake.catalog import Catalog, inputs_line
+from lake.confidential import shown
 from lake.lineage import Node, downstream, upstream
 from lake.pipeline import Report
+from lake.plain_text import in_line, in_markdown
 from lake.record import Ledger, Record
+from lake.release import find_release, subject_of
+from lake.retired import retired
+from lake.wording import counted
 
 _RUNS = 5  # commits whose ledgers a card shows
 _ENTRIES = ("read", "inserted", "updated", "unchanged", "superseded", "duplicate", "rejected", "filtered")
@@ -18,15 +24,26 @@ _ENTRIES = ("read", "inserted", "updated", "unchanged", "superseded", "duplicate
 def table_card(catalog: Catalog, name: str, version: int | None = None, *, pages: str | None = None) -> str:
     """The card of a table, with a link to its page where `lake docs` is published under the address `pages`: what it is, how fresh, where its rows went, what changed, its rules, where it comes from, how to read it."""
     at, record = catalog.last(name, version=version)
-    parts = [f"# {name}", record.summary, _facts(at, record), "## Where the rows went", _ledgers(catalog, name, at)]
+    parts = [f"# {name}", record.summary, _standing(catalog, name), _facts(at, record), "## Where the rows went", _ledgers(catalog, name, at)]
     if differences := [*record.refusals, *(notice.line() for notice in record.notices)]:
-        parts += ["## What was different about the files", "\n".join(f"- {line}" for line in differences[:20])]
+        parts += ["## What was different about the files", "\n".join(f"- {in_markdown(line)}" for line in differences[:20])]
     parts += [_changes(record), "## Rules", _rules(catalog, name, at), "## Where it comes from", f"```mermaid\n{mermaid(catalog, name, at)}\n```"]
     parts += ["## How to read it", _reading(catalog, name, at)]
     if pages:
-        root = pages.rstrip("/")
+        root = shown(pages).rstrip("/")
         parts.append(f"More on [its page]({root}/tables/{name}.html), and [in the graph]({root}/lineage.html#{name}).")
     return "\n\n".join(part for part in parts if part)
+
+
+def _standing(catalog: Catalog, name: str) -> str:
+    """That readers do not see what is committed, where that is so: the table is held or retired."""
+    last = find_release(catalog.store)
+    if (mark := retired(catalog.store).get(name)) is not None:
+        return f"**{mark.words}**"
+    pin = last.tables.get(name) if last else None
+    if last is None or subject_of(name) not in last.held:
+        return ""
+    return f"**Held, {last.held[subject_of(name)]}: readers see {f'version {pin.version}' if pin else 'it not'}**"
 
 
 def hop_rows(report: Report, order: Iterable[str]) -> list[dict[str, Any]]:
@@ -44,8 +61,7 @@ def hop_rows(report: Report, order: Iterable[str]) -> list[dict[str, Any]]:
 def plan_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of a forecast as a page shows them."""
     return [
-        {"table": row["table"], "would run": "yes" if row["run"] else "no", "scope": row["mode"], "why": row["why"], "rows to read": row["estimated_rows"]}
-        for row in rows
+        {"table": row["table"], "would change": row["changes"], "scope": row["mode"], "why": row["why"], "rows to read": row["estimated_rows"]} for row in rows
     ]
 
 
@@ -91,11 +107,11 @@ def facts(version: int, record: Record) -> dict[str, str]:
     promised = f", promised within {words(record.fresh_within_seconds)}" if record.fresh_within_seconds else ""
     code = record.code
     told = {
-        "Rows": f"{record.rows:,} in {record.data_files:,} file{'s' if record.data_files != 1 else ''}, {record.bytes / 1e6:,.1f} MB",
+        "Rows": f"{record.rows:,} in {counted(record.data_files, 'file')}, {size(record.bytes)}",
         "Version": f"{version}, {record.at:%Y-%m-%d %H:%M} UTC: {record.reason or record.kind}",
         "Schema version": str(record.schema_version),
         "Newest raw file": f"{record.freshest:%Y-%m-%d %H:%M} UTC{promised}" if record.freshest else "not known",
-        "In quarantine": f"{record.rejects:,} rows",
+        "In quarantine": f"{counted(record.rejects, 'row')}",
         "Owner": record.owner,
         "Made by": f"{code.hop}, commit {(code.commit or 'unknown')[:10]}{', with changes' if code.modified else ''}" if code else "",
         "From": inputs_line(record),
@@ -115,7 +131,9 @@ def ledgers(catalog: Catalog, name: str, version: int) -> tuple[list[str], list[
 
 def _facts(version: int, record: Record) -> str:
     quoted = {"Made by", "Content"}
-    return table(["", ""], [[name, f"`{told}`" if name in quoted else told] for name, told in facts(version, record).items()])
+    return table(
+        ["", ""], [[name, f"`{in_line(told).replace('`', '')}`" if name in quoted else in_markdown(told)] for name, told in facts(version, record).items()]
+    )
 
 
 def _ledgers(catalog: Catalog, name: str, version: int) -> str:
@@ -127,13 +145,13 @@ def _changes(record: Record) -> str:
     if record.schema_document is None:
         return ""
     if record.schema_version == 1:
-        return f"## Schema version 1\n\nThe first: {len(record.schema_document['columns'])} columns."
+        return f"## Schema version 1\n\nThe first: {counted(len(record.schema_document['columns']), 'column')}."
     return f"## Schema version {record.schema_version}\n\nNew with this version of the table; {record.schema_document.get('class', 'unknown')} compatible."
 
 
 def _rules(catalog: Catalog, name: str, version: int) -> str:
     rows = [
-        [("✓ " if row["holds"] else "✗ ") + row["rule"], row["severity"], row["found"]]
+        [("✓ " if row["holds"] else "✗ ") + in_markdown(row["rule"]), *(in_markdown(row[part]) for part in ("asked", "severity", "found"))]
         for row in catalog.rules(name, version=version)
         if row["rows"] or row["found"]
     ]
@@ -142,7 +160,7 @@ def _rules(catalog: Catalog, name: str, version: int) -> str:
         return "None are declared."
     if not broken:
         return f"All {len(rows)} hold."
-    return f"{len(rows) - len(broken)} of {len(rows)} hold for every row.\n\n" + table(["rule", "severity", "rows that break it"], broken)
+    return f"{len(rows) - len(broken)} of {len(rows)} hold for every row.\n\n" + table(["rule", "asks", "severity", "found"], broken)
 
 
 def _reading(catalog: Catalog, name: str, version: int) -> str:
@@ -157,9 +175,9 @@ def words(seconds: float | None) -> str:
     """A length of time in the largest unit that tells it."""
     if seconds is None:
         return ""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= 2 * size or seconds == size:
-            return f"{seconds / size:,.0f} {unit}"
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * length or seconds == length:
+            return f"{seconds / length:,.0f} {unit}"
     return f"{dt.timedelta(seconds=seconds).total_seconds():,.0f} s"
 
 

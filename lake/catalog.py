@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,11 +15,15 @@ from lake.delta import Snapshot, open_snapshot
 from lake.errors import NotFound, UnknownName
 from lake.log import TableLog, schema_of_record
 from lake.profile import Profile, profile
-from lake.quarantine import REJECTED
+from lake.quarantine import RAISES, REJECTED
 from lake.record import Record
-from lake.schemas import compare, last_schema, shown_columns
+from lake.retired import retired
+from lake.rule_words import asked
+from lake.schemas import compare, last_schema, named_types, shown_columns
 from lake.store import Store
+from lake.structural import structure_of
 from lake.table import LAYERS, path_of, quarantine_path_of
+from lake.wording import counted
 
 Row = dict[str, Any]
 _READERS = 8
@@ -61,6 +65,8 @@ class Catalog:
             raise UnknownName(f"{name} has no version {version}", f"The newest is {self.log(name).version()}")
         if found is None and named and TableLog(self.store, quarantine_path_of(name)).exists():
             raise UnknownName(f"{name} is not published yet: no run of it came that far", f"`lake rejects {name} --stopped` shows what the last one rejected")
+        if found is None and (mark := retired(self.store).get(name)) is not None:
+            raise UnknownName(f"{name} is {mark.words}", "Its raw files are kept: a table of another name can be filled from them")
         if found is None:
             raise UnknownName.among("table", name, self.names())
         return found
@@ -115,7 +121,7 @@ class Catalog:
             grade = doc.get("class", "first")
             rows.append(
                 {"table": name, "schema_version": record.schema_version, "since_version": version, "at": record.at, "class": grade,
-                 "transitive": doc.get("transitive", grade), "changes": [change.what for change in changes], "diff": [change.line for change in changes], "columns": doc["columns"], "key": doc["key"], "rules": sorted(doc["rules"])}
+                 "transitive": doc.get("transitive", grade), "changes": [change.what for change in changes], "diff": [change.line for change in changes], "columns": named_types(doc["columns"]), "key": doc["key"], "rules": sorted(doc["rules"])}
             )  # fmt: skip
             previous = doc
         return rows[::-1]
@@ -138,6 +144,23 @@ class Catalog:
         same = [FILE, ROW, "line", "row"]  # of one row read, a part may be in and another not
         return rows.filter(pl.col("resolved_at").is_not_null()).join(still.select(same).unique(), on=same, how="anti", nulls_equal=True)
 
+    def structure(self, name: str, *, version: int | None = None) -> pl.LazyFrame:
+        """The lines of the table's raw files that are neither rows nor rejects, in the order the files were taken in: `_file`, `line`, `bytes`, `role`, `why`.
+
+        Of files that came in before these were kept there are none. Raises UnknownName for a table that no files go into.
+        """
+        at, _ = self.last(name, version=version)
+        if not name.startswith("bronze."):
+            raise UnknownName(f"{name} is not made of raw files", f"Ask the bronze table that it comes from: `lake lineage {name}`")
+        return structure_of(self.store, name, (record for _, record in self.log(name).back(until=at)))
+
+    def asked(self, name: str) -> Callable[[str], str]:
+        """A function that says what a rule of the table asks, by the newest schema that is known; nothing of a rule that is in none."""
+        last = self.log(name).last_record()
+        found = last_schema(self.store, last[1], self.log(name).back()) if last else None
+        document = found[2] if found else {}
+        return lambda rule: asked(document, self.store.names.within(rule)) or _asked_of_hops(rule)
+
     def _stopped(self, name: str) -> pl.LazyFrame:
         """What lies in the quarantine beyond the version that the table's record names."""
         path = quarantine_path_of(name)
@@ -159,15 +182,17 @@ class Catalog:
             at, record = earlier
         document = last_schema(self.store, record) or last_schema(self.store, record, self.log(name).back())
         declared: dict[str, str] = dict(document[2].get("checks", {})) if document else {}
-        asked = dict(document[2]["rules"]) if document else {}
+        known = document[2] if document else {}
         usual = "fail" if name.startswith("gold.") else "quarantine"
         told = {check.name: check for check in record.checks}
         rows = []
-        for rule in dict.fromkeys([*asked, *declared, *record.rules]):
-            severity, _, words = declared.get(rule, usual).partition(": ")
+        for rule in dict.fromkeys([*known.get("rules", ()), *declared, *record.rules]):
+            severity, *_ = declared.get(rule, usual).partition(": ")
             count = record.warned.get(rule, 0) if severity == "warn" else record.rules.get(rule, 0)
-            row = {"rule": rule, "severity": severity, "asked": words or asked.get(rule, ""), "rows": None if rule in told else count}
-            rows.append(row | {"holds": told[rule].holds if rule in told else count == 0, "found": told[rule].value if rule in told else f"{count:,} rows"})
+            row = {"rule": rule, "severity": severity, "asked": asked(known, rule) or _asked_of_hops(rule), "rows": None if rule in told else count}
+            rows.append(
+                row | {"holds": told[rule].holds if rule in told else count == 0, "found": told[rule].value if rule in told else f"{counted(count, 'row')}"}
+            )
         return rows
 
     def profile(self, name: str, version: int) -> tuple[Profile, dict[str, Any] | None, list[str]]:
@@ -185,6 +210,11 @@ class Catalog:
             return open_snapshot(self.store, path_of(name), newest if version is None else version, log=self.log(name))
         except NotFound:
             raise UnknownName(f"{name} has no version {version}", f"The newest is {newest}") from None
+
+
+def _asked_of_hops(rule: str) -> str:
+    """What a rule asks that no contract declares: that the hop makes something of each row."""
+    return "the hop makes a row of it without raising" if rule.endswith(RAISES) else ""
 
 
 def check_columns(wanted: Iterable[str], known: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from lake import personal
 from lake.datafile import parts_in, scan_parts
 from lake.delta import DataFile, Snapshot, scan_files
 from lake.errors import LakeError
@@ -24,6 +25,7 @@ from lake.settle.latest import slices
 from lake.settle.repeats import repeated_values
 from lake.table import Table, path_of
 from lake.transform import Staged
+from lake.wording import counted, several
 
 _KIND = "_change_type"
 _NONE_TWICE = "no value is there twice"
@@ -95,7 +97,8 @@ def check(run: Run, plan: Plan, staged: Staged, settled: Settled) -> list[Check]
         elif isinstance(rule, RowCount):
             told = _row_count(rule, prospect.rows(), plan.before.rows if plan.before and run.judges_moment else None)
         elif isinstance(rule, Fresh) and run.judges_moment:
-            told = _fresh(rule, prospect, run.info.started)
+            found_at = _fresh(rule, prospect, run.info.started)
+            told = (found_at[0], f"how old the newest {rule.column} is, which is personal, is not shown") if rule.column in table.personal else found_at
         if told is not None:
             found.append(_check(table, rule, *told))
     return found
@@ -134,26 +137,31 @@ def _unique(rule: Unique, plan: Plan, prospect: Prospect) -> tuple[bool, str]:
         values, extra = values + repeated.height, extra + int(repeated["len"].sum()) - repeated.height
         if repeated.height and not example:
             first = repeated.sort(columns).head(1).select(pl.col(columns).cast(pl.String, strict=False))
-            example = ", ".join(f"{name}={value}" for name, value in first.row(0, named=True).items())
-    return values == 0, f"{values:,} values are there more than once, {extra:,} rows too many, e.g. {example}" if values else _NONE_TWICE
+            example = personal.told(first.row(0, named=True), plan.hop.table.personal)
+    return (
+        values == 0,
+        f"{counted(values, 'value')} {several(values, 'is', 'are')} there more than once, {counted(extra, 'row')} too many, e.g. {example}"
+        if values
+        else _NONE_TWICE,
+    )
 
 
 def _row_count(rule: RowCount, rows: int, before: int | None) -> tuple[bool, str]:
     """Whether there are as many rows as there should be; against `before` rows, if that is to be judged."""
     holds = (rule.at_least is None or rows >= rule.at_least) and (rule.at_most is None or rows <= rule.at_most)
     if rule.within is None or not before:
-        return holds, f"{rows:,} rows"
+        return holds, f"{counted(rows, 'row')}"
     change = (rows - before) / before
-    return holds and abs(change) <= rule.within, f"{rows:,} rows, {change:+.1%} against {before:,}"
+    return holds and abs(change) <= rule.within, f"{counted(rows, 'row')}, {change:+.1%} against {before:,}"
 
 
 def _null_share(rule: NullShare, prospect: Prospect) -> tuple[bool, str]:
     """Nulls of the files that stay from the log, where it counts them; else from the column."""
     nulls, unknown = _logged(prospect, f"null_count.{rule.column}")
-    counted = prospect.scan([rule.column], unknown).select(pl.all().null_count()).collect(engine="streaming").item()
+    unseen = prospect.scan([rule.column], unknown).select(pl.all().null_count()).collect(engine="streaming").item()
     rows = prospect.rows()
-    share = (sum(nulls) + counted) / rows if rows else 0.0
-    return share <= rule.at_most, f"{share:.2%} null ({sum(nulls) + counted:,} of {rows:,} rows)"
+    share = (sum(nulls) + unseen) / rows if rows else 0.0
+    return share <= rule.at_most, f"{share:.2%} null ({sum(nulls) + unseen:,} of {counted(rows, 'row')})"
 
 
 def _fresh(rule: Fresh, prospect: Prospect, started: dt.datetime) -> tuple[bool, str]:
@@ -208,5 +216,6 @@ def _expected(table: Table, prospect: Prospect, rules: list[Expect]) -> dict[str
     try:
         return prospect.scan(columns).select(asked).collect(engine="streaming").row(0, named=True)
     except pl.exceptions.PolarsError as error:
-        text = " ".join(str(error).split())[:200]
+        hides = table.personal & set(columns)
+        text = personal.words(error, hides)
         raise LakeError(f"{table.name}: {', '.join(rule.name for rule in rules)} cannot be evaluated: {text}", "Correct the expression in expect(…)") from None

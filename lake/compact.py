@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from lake.datafile import rows_a_file, upload_parts, write_parts
 from lake.delta import DataFile, Snapshot, checkpoint_if_due, scan_files
@@ -14,6 +16,7 @@ from lake.meter import telling
 from lake.record import Ledger, Record
 from lake.run import Run
 from lake.schemas import is_sketched, sketched_columns
+from lake.wording import counted
 
 _FANOUT = 8
 _AT_ONCE = 4_000_000  # rows rewritten by one commit, about
@@ -61,7 +64,7 @@ def compact(run: Run, path: str, *, sort: tuple[str, ...] = ()) -> int:
     with run.workspace(f"compact-{path}") as folder:
         write_parts(rows.sort(sort) if sort and small else rows, folder, of=there.rows)
         try:
-            rearrange(run, path, base, before, removed=files, parts=folder, why=f"{len(files)} small files put together")
+            rearrange(run, path, base, before, removed=files, parts=folder, why=f"{counted(len(files), 'small file')} put together")
         except CommitConflict:
             return 0
     return len(files)
@@ -76,8 +79,18 @@ def _neighbours(there: Snapshot, files: tuple[DataFile, ...], sort: tuple[str, .
     return tuple(sorted(files, key=lambda file: place[file.path]))
 
 
-def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[DataFile, ...] = (), parts: Path | None = None, why: str) -> int:
-    """Commit files in place of others, or nothing at all, as version base + 1. Everything the last record `before` said stays said."""
+def rearrange(
+    run: Run,
+    path: str,
+    base: int,
+    before: Record,
+    *,
+    removed: tuple[DataFile, ...] = (),
+    parts: Path | None = None,
+    why: str,
+    also: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Commit files in place of others, or nothing at all, as version base + 1. What the last record `before` said stays said, but for what `also` says."""
     known = schema_of_record(run.store, run.log(path), before) if parts and is_sketched(path) else None
     added = upload_parts(run.store, path, parts, sketched=sketched_columns(path, known[2]) if known else None) if parts else []
     actions = [file.added(moves=False) for file in added] + [file.removed(moves=False) for file in removed]
@@ -87,7 +100,7 @@ def rearrange(run: Run, path: str, base: int, before: Record, *, removed: tuple[
                 "kind": "maintenance", "batch": f"{run.info.id}/{path}", "at": dt.datetime.now(dt.UTC), "run": run.info, "reason": why, "ledger": Ledger(),
                 "files": [], "rules": {}, "warned": {}, "conversions": {}, "schema_document": None, "within": None,
                 "bytes": before.bytes + sum(f.size for f in added) - sum(f.size for f in removed),
-                "data_files": before.data_files + len(added) - len(removed), "seconds": spent.seconds, "store": spent.store,
+                "data_files": before.data_files + len(added) - len(removed), "seconds": spent.seconds, "store": spent.store, **also,
             }
         )  # fmt: skip
         version = run.log(path).commit(base + 1, actions, record)

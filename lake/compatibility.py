@@ -32,6 +32,8 @@ from lake.release import Release, find_release, release_meant
 from lake.schemas import Change, classify, compare, expected
 from lake.store import Store
 from lake.table import Table, path_of
+from lake.type_names import type_name
+from lake.wording import counted
 
 _READERS = 8
 _SAID: dict[str, Any] = {"policy": "evolve", "expects": [], "dropped": [], "types": {}}  # of the columns of files, and what is said by default
@@ -54,6 +56,14 @@ class Finding:
     def note(self) -> str:
         """What else is to be said, in one line."""
         return "; ".join(self.notes)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As a row of a listing."""
+        return {
+            "table": self.table, "column": self.column, "what": self.what, "class": self.grade, "breaking": self.breaking,
+            "downstream": [{"table": table, "column": column} for table, column in self.downstream], "note": self.note,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class _Known:
         doc = self.documents.get(table.name)
         wanted = expected(table)
         if doc is None:
-            told = f"table is new ({len(wanted['columns'])} columns)" if wanted else "table is new (its columns are those of its files)"
+            told = f"table is new ({counted(len(wanted['columns']), 'column')})" if wanted else "table is new (its columns are those of its files)"
             return [Finding(table.name, None, told, "first")]
         if table.name in self.raw:
             return [*self._planned(table, doc), *_reworded(table, doc)]
@@ -151,7 +161,7 @@ class _Known:
         if found := schema_of_record(self.store, log, last[1] if last else None):
             return found[2]
         try:
-            return dict(json.loads(self.store.get(f"system/schemas/{table.name}/{pin.schema_version}.json"))) if pin else None
+            return self.store.names.document(json.loads(self.store.get(f"system/schemas/{table.name}/{pin.schema_version}.json"))) if pin else None
         except NotFound:
             return None
 
@@ -169,7 +179,7 @@ class _Known:
         steps = due(table, schema_of(doc)[0])
         told = [(old, f"column {old} will be renamed to {new}", "backward") for old, new in steps.renamed.items()]
         told += [(name, f"column {name} will be dropped", "full") for name in steps.dropped]
-        told += [(name, f"column {name} will be widened to {dtype}", "backward") for name, dtype in steps.widened.items()]
+        told += [(name, f"column {name} will be widened to {type_name(dtype)}", "backward") for name, dtype in steps.widened.items()]
         return [self._judged(Finding(table.name, column, what, grade), [column]) for column, what, grade in told]
 
     def _judged(self, finding: Finding, hit: list[str]) -> Finding:

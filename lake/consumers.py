@@ -23,8 +23,9 @@ def mark(store: Store, table: str, reads: Iterable[str]) -> None:
 
 
 def consumers(store: Store, table: str) -> list[str]:
-    """The tables that read `table`, or once did, by name. One request a thousand."""
-    return [blob.path.rsplit("/", 1)[-1] for blob in store.walk(f"{_FOLDER}/{table}")]
+    """The tables that read `table`, or once did, by name. One request a thousand, and for each name that it had before."""
+    found = [blob.path.rsplit("/", 1)[-1] for name in store.names.every(table) for blob in store.walk(f"{_FOLDER}/{name}")]
+    return list(dict.fromkeys(map(store.names.now, found)))
 
 
 def below(store: Store, table: str, look: Callable[[str], Told | None], reads: Callable[[Told], Iterable[str]]) -> dict[str, Told]:

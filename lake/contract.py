@@ -20,8 +20,11 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from lake.code import spelled_alone
 from lake.dtypes import gate
 from lake.errors import DeclarationError, DTypeRefused, SchemaRefused
+from lake.type_names import type_name
+from lake.wording import in_words
 
 FILE, ROW, LANDED, RESCUED = "_file", "_row", "_landed", "_rescued"
 PROVENANCE: dict[str, pl.DataType] = {FILE: pl.String(), ROW: pl.Int64(), LANDED: pl.Datetime("us", "UTC")}
@@ -118,7 +121,7 @@ def unsound(contract: type[Contract]) -> Mapping[str, DeclarationError]:
             spoken = rule.expr.meta.root_names()
         except Exception as error:  # noqa: BLE001  # the team's code: whatever it raises is told as theirs
             gone = getattr(error, "name", None) if isinstance(error, AttributeError) and getattr(error, "obj", None) is contract else None
-            told = f"speaks of {gone}, which is no column of it" if gone else f"raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            told = f"speaks of {gone}, which is no column of it" if gone else f"raises {in_words(error)}"
             found[name] = DeclarationError(f"contract {contract.__name__}: rule {name} {told}", where)
             continue
         known = {*contract.columns(), *PROVENANCE}
@@ -168,7 +171,7 @@ def _asked(contract: type[Contract], expression: pl.Expr) -> str:
     """A rule in words, with a digest of it where Polars shortens the words: two rules that differ never read alike."""
     words = str(expression)
     if "python_udf" in words:
-        exact = inspect.getsource(contract)
+        exact = spelled_alone(f"contract {contract.__name__}", contract.__module__, expression)
     elif "…" in words or "Series" in words:
         exact = str(expression.meta.serialize(format="json"))
     else:
@@ -196,7 +199,7 @@ def check_declaration(contract: type[Contract]) -> None:
     """Raise DeclarationError if no frame could ever satisfy the contract and be stored."""
     name = contract.__name__
     if not contract.columns():
-        raise DeclarationError(f"contract {name} has no columns")
+        raise DeclarationError(f"contract {name} has no columns", "Declare at least one, e.g. order = dy.Int64(primary_key=True)")
     for column in contract.column_names():
         if column in PROVENANCE or column == RULES:
             raise DeclarationError(f"contract {name} declares {column}, which lake itself fills", "Remove it")
@@ -205,7 +208,7 @@ def check_declaration(contract: type[Contract]) -> None:
             raise DeclarationError(f"contract {name}: key column {column} is nullable", "A key is never null; drop nullable=True")
     for column, spec in contract.columns().items():
         if problem := _impossible(spec):
-            raise DeclarationError(f"contract {name}: no value of {column} can satisfy it: {problem}")
+            raise DeclarationError(f"contract {name}: no value of {column} can satisfy it: {problem}", "Correct its bounds or its pattern in the contract")
     try:
         gate(pl.Schema({column: spec.dtype for column, spec in contract.columns().items()}))
     except DTypeRefused as refused:
@@ -218,7 +221,7 @@ def _impossible(column: Any) -> str | None:
         try:
             pl.select(pl.lit("").str.contains(column.regex))
         except pl.exceptions.PolarsError as error:
-            return " ".join(str(error).split())[:200]
+            return in_words(error)
     shortest, longest = getattr(column, "min_length", None), getattr(column, "max_length", None)
     if shortest is not None and longest is not None and shortest > longest:
         return f"min_length {shortest} is above max_length {longest}"
@@ -226,7 +229,7 @@ def _impossible(column: Any) -> str | None:
         least, greatest = pl.select(column.dtype.min(), column.dtype.max().alias("max")).row(0)
         low, high = getattr(column, "min", None), getattr(column, "max", None)
         if (low is not None and low > greatest) or (high is not None and high < least):
-            return f"{column.dtype} holds {least} to {greatest}"
+            return f"{type_name(column.dtype)} holds {least} to {greatest}"
     return None
 
 
@@ -286,7 +289,9 @@ def _fit(contract: type[Contract], schema: pl.Schema, carried: list[str], who: s
         )
     for name, column in wanted.items():
         if not (column.validate_dtype(schema[name]) or _safe_cast(schema[name], column.dtype)):
-            raise SchemaRefused(f"{who} returns {name} as {schema[name]}, and {contract.__name__} promises {column.dtype}", "Cast it in the hop")
+            raise SchemaRefused(
+                f"{who} returns {name} as {type_name(schema[name])}, and {contract.__name__} promises {type_name(column.dtype)}", "Cast it in the hop"
+            )
 
 
 def _safe_cast(given: pl.DataType, wanted: pl.DataType) -> bool:

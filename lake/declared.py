@@ -6,13 +6,16 @@ They are made from the declarations alone: no store is asked, and the same code 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake.contract import check_sound
+from lake.contract import Contract, check_sound
+from lake.expression_words import tidied
 from lake.pipeline import Pipeline
-from lake.schemas import expected
+from lake.rule_words import documented, rule_words
+from lake.schemas import expected, named_types
 from lake.settings import Settings
 from lake.table import Table
 
@@ -77,5 +80,16 @@ def _text(table: Table) -> str | None:
     doc = expected(table)
     if doc is None:
         return None
-    settled = doc | {kind: dict(sorted(doc[kind].items())) for kind in ("rules", "checks") if kind in doc}
+    rules = {name: _rule(table.contract, name, text) for name, text in doc["rules"].items()}
+    checks = {name: f"{grave.partition(': ')[0]}: {table.asks(name)}" if ": " in grave else grave for name, grave in doc.get("checks", {}).items()}
+    told = {key: value for key, value in doc.items() if key != "asks"} | {"columns": named_types(doc["columns"]), "rules": rules}
+    settled = told | {"rules": dict(sorted(rules.items()))} | ({"checks": dict(sorted(checks.items()))} if checks else {})
     return json.dumps(settled, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rule(contract: type[Contract] | None, name: str, text: str) -> str:
+    """A rule in words; one with a docstring also as it is evaluated, so that whoever reads a change sees that it changed."""
+    exact = text.rpartition(" #")[2] if re.search(r" #[0-9a-f]{12}$", text) else ""
+    said = rule_words(contract)[name] if contract is not None else tidied(text)
+    spelled = f" ({tidied(text)})" if contract is not None and documented(contract, name) else f" #{exact}" if exact else ""
+    return f"{said}{spelled}"

@@ -24,6 +24,7 @@ from lake.meter import carried
 from lake.state import State, bounds_in, schema_in, state_of
 from lake.store import Store
 from lake.vectors import Vector
+from lake.wording import in_words
 
 if TYPE_CHECKING:
     from polars._typing import DeletionFiles
@@ -153,7 +154,7 @@ def scan_files(store: Store, path: str, schema: pl.Schema, files: tuple[DataFile
     if not all(copies):
         return pl.scan_parquet(
             [store.uri(each) for each in paths], schema=schema, missing_columns="insert", glob=False, include_file_paths=place,
-            storage_options=store.options, credential_provider=None, _deletion_files=_left_out([store.uri(each) for each in paths], files),
+            storage_options=store.scanning, credential_provider=None, _deletion_files=_left_out([store.uri(each) for each in paths], files),
         )  # fmt: skip
     if place is None:
         return pl.scan_parquet(copies, schema=schema, missing_columns="insert", glob=False, _deletion_files=_left_out(copies, files))
@@ -172,7 +173,7 @@ def scan_held(store: Store, path: str, file: DataFile, position: str) -> pl.Lazy
     if copy is not None:
         return pl.scan_parquet(copy, glob=False, row_index_name=position)
     uri = store.uri(f"{path}/{file.path}")
-    return pl.scan_parquet(uri, glob=False, row_index_name=position, storage_options=store.options, credential_provider=None)
+    return pl.scan_parquet(uri, glob=False, row_index_name=position, storage_options=store.scanning, credential_provider=None)
 
 
 def _left_out(names: list[str], files: tuple[DataFile, ...]) -> DeletionFiles | None:
@@ -219,6 +220,9 @@ def forget(store: Store, path: str, files: tuple[DataFile, ...]) -> None:
             store.held.drop(f"{path}/{file.path}")
 
 
+_DAMAGED = "Bring the objects of its log back from a backup or from versions that the store kept; an earlier release can be opened meanwhile"
+
+
 def open_snapshot(store: Store, path: str, version: int, *, log: TableLog | None = None, since: Snapshot | None = None) -> Snapshot:
     """The table at `path` as of `version`, by its `log` if that is open already, from the snapshot of an earlier version if one is at hand. Raises NotFound if there is none."""
     try:
@@ -226,10 +230,12 @@ def open_snapshot(store: Store, path: str, version: int, *, log: TableLog | None
         state = state_of(store, log or TableLog(store, path), version, known)
     except NotFound:
         if not _is_committed(store, path, version):
-            raise NotFound(f"there is no table at {store.uri(path)} version {version}") from None
+            raise NotFound(
+                f"there is no table at {store.uri(path)} version {version}", "`lake ls` shows the tables there are, and `lake history` their versions"
+            ) from None
         state = None
     except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"cannot open {store.uri(path)} version {version}: its log is damaged: {' '.join(str(error).split())[:200]}") from None
+        raise StoreError(f"cannot open {store.uri(path)} version {version}: its log is damaged: {in_words(error)}", _DAMAGED) from None
     if state is None:
         return _opened_by_delta(store, path, version)
     fields = schema_in(state.schema)
@@ -246,11 +252,13 @@ def _is_committed(store: Store, path: str, version: int) -> bool:
 def _opened_by_delta(store: Store, path: str, version: int) -> Snapshot:
     """The same by delta-rs, which knows all of the protocol; and which says what is wrong with a log that cannot be read."""
     try:
-        table = DeltaTable(store.uri(path), version=version, storage_options=store.options)
+        table = DeltaTable(store.uri(path), version=version, storage_options=store.opening)
     except (TableNotFoundError, FileNotFoundError):
-        raise NotFound(f"there is no table at {store.uri(path)} version {version}") from None
+        raise NotFound(
+            f"there is no table at {store.uri(path)} version {version}", "`lake ls` shows the tables there are, and `lake history` their versions"
+        ) from None
     except (DeltaError, OSError) as error:
-        raise StoreError(f"cannot open {store.uri(path)} version {version}: {' '.join(str(error).split())[:200]}") from None
+        raise StoreError(f"cannot open {store.uri(path)} version {version}: {in_words(error)}", _DAMAGED) from None
     if "deletionVectors" in (table.protocol().reader_features or ()) and len(pl.DataFrame(table.deletion_vectors())):
         raise StoreError(
             f"cannot read {store.uri(path)} version {version}: its rows are left out in a way that only whoever wrote it knows",
@@ -316,7 +324,7 @@ def checkpoint_if_due(store: Store, path: str, version: int) -> None:
     """Every 20 versions, sum the log up so that opening the table stays a fixed number of requests. A failure costs speed only."""
     if version and version % CHECKPOINT_EVERY == 0:
         try:
-            DeltaTable(store.uri(path), version=version, storage_options=store.options).create_checkpoint()
+            DeltaTable(store.uri(path), version=version, storage_options=store.opening).create_checkpoint()
         except (DeltaError, OSError):
             return
 

@@ -50,7 +50,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         if self.at_once < 1 or self.retries < 0:
-            raise DeclarationError(f"{self.full_name}: at_once is 1 or more, and retries 0 or more")
+            raise DeclarationError(f"{self.full_name}: at_once is 1 or more, and retries 0 or more", "Correct it in flow.py")
 
     @property
     def full_name(self) -> str:

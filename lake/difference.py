@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from lake.content import row_hash
 from lake.contract import PROVENANCE
 from lake.delta import Snapshot
+from lake.personal import UNSHOWN
+from lake.spelling import value_as_json
 
 _OLD, _NEW = "#old", "#new"
 _LOOKED_AT = 1000
@@ -34,6 +37,17 @@ class Difference:
     def any(self) -> bool:
         """Whether there is a difference."""
         return bool(self.added or self.removed or self.changed)
+
+    def without(self, personal: Collection[str]) -> Difference:
+        """The same, with no value of these columns among its examples."""
+        there = [name for name in self.examples.columns if name in personal]
+        cells = [name for name in ("was", "is") if {"column", "was", "is"} <= set(self.examples.columns)]
+        if not personal or self.examples.height == 0 or not (there or cells):
+            return self
+        hides = [pl.when(pl.col(name).is_not_null()).then(pl.lit(UNSHOWN)).alias(name) for name in there]
+        about = pl.col("column").is_in(sorted(personal)).fill_null(False) if cells else pl.lit(False)
+        hides += [pl.when(about).then(pl.lit(UNSHOWN)).otherwise(pl.col(name)).alias(name) for name in cells]
+        return replace(self, examples=self.examples.with_columns(hides))
 
 
 def difference(old: Snapshot | None, new: Snapshot | None, key: list[str], *, examples: int = 5) -> Difference:
@@ -94,7 +108,14 @@ def _changes(
             continue
         names.append(name)
         rounding = rounding and _close(differs, name, schemas[0][name])
-        cells.append(differs.head(examples).select(*key, pl.lit(name).alias("column"), _shown(name).alias("was"), _shown(f"{name}{_NEW}").alias("is")))
+        cells.append(
+            differs.head(examples).select(
+                *key,
+                pl.lit(name).alias("column"),
+                _shown(name, both.schema[name]).alias("was"),
+                _shown(f"{name}{_NEW}", both.schema[f"{name}{_NEW}"]).alias("is"),
+            )
+        )
     names += [name for name in columns if (name in schemas[0]) != (name in schemas[1])]
     empty = pl.DataFrame(schema={**{name: both.schema[name] for name in key}, "column": pl.String, "was": pl.String, "is": pl.String})
     return pl.concat([empty, *cells]), tuple(names), rounding and bool(cells)
@@ -108,8 +129,8 @@ def _close(differs: pl.DataFrame, name: str, dtype: pl.DataType) -> bool:
     return bool(differs.select(near.fill_null(False).all()).item())
 
 
-def _shown(name: str) -> pl.Expr:
-    return pl.struct(pl.col(name).alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
+    return value_as_json(pl.col(name), dtype)
 
 
 def _as_bags(was: pl.LazyFrame, now: pl.LazyFrame, columns: list[str], examples: int) -> Difference:

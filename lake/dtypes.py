@@ -6,6 +6,7 @@ so nothing is written before it passed here.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import DTypeRefused
+from lake.type_names import type_name
 
 _PRIMITIVE: dict[type[pl.DataType] | pl.DataType, str] = {
     pl.Boolean: "boolean", pl.Int8: "byte", pl.Int16: "short", pl.Int32: "integer", pl.Int64: "long",
@@ -81,12 +83,12 @@ def gate(schema: pl.Schema, *, represent: bool = False) -> Gate:
         try:
             target = _target(dtype, represent=represent, nested=False)
         except _Refusal as refusal:
-            refused.append(f"{name} is {dtype}: {refusal}")
+            refused.append(f"{name} is {type_name(dtype)}: {refusal}")
             continue
         out[name] = target
         expressions.append(column if target == dtype else _convert(column, dtype, target).alias(name))
         if target != dtype:
-            conversions[name] = f"{dtype} as {target}"
+            conversions[name] = f"{type_name(dtype)} as {type_name(target)}"
         if (far := _beyond(column, dtype, bounds)) is not None:
             beyond[name] = far
         if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
@@ -153,6 +155,14 @@ def polars_type(spelled: Any) -> pl.DataType:
     if found := re.fullmatch(r"decimal\((\d+),(\d+)\)", spelled):
         return pl.Decimal(int(found[1]), int(found[2]))
     return next(_instance(dtype) for dtype, name in _PRIMITIVE.items() if name == spelled)
+
+
+def stored_type_name(spelled: Any) -> str:
+    """The name that people read of a Delta type, as a schema document spells it."""
+    try:
+        return type_name(polars_type(spelled))
+    except (StopIteration, KeyError, TypeError):  # a type that lake does not write
+        return spelled if isinstance(spelled, str) else json.dumps(spelled)
 
 
 class _Refusal(Exception):

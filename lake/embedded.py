@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
 import secrets
 import shutil
 import socket
+import stat
 import sys
 import sysconfig
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,16 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from lake.errors import StoreError
-from lake.service import Launch, Service, free_ports, is_free, last_port
+from lake.certificates import certified
+from lake.confidential import keep
+from lake.errors import HomeRefused, StoreError, of_system
+from lake.patience import tell_people
+from lake.service import Launch, Service, free_ports, is_free, last_port, listens, write_private_once
 
 _PORTS = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
 _LINGER = 3.0  # seconds; one command after another finds the store running
 _STOPS_WITHIN = 3.0  # seconds; it takes one to two, but one stop in seven hangs in the volume server (4.48), and the next command waits for its end
+_SOCKETS = Path("/tmp")  # noqa: S108  # where SeaweedFS puts them, and leaves them, whatever it is told
 _ADMIN_GRPC_OFFSET = 10_000  # SeaweedFS adds this to the admin port whatever it is told
 
 
@@ -40,17 +47,17 @@ def embedded_keys(folder: Path) -> tuple[str, str]:
         access, secret = "lake" + secrets.token_hex(8), secrets.token_urlsafe(30)
         identity = {"name": "lake", "credentials": [{"accessKey": access, "secretKey": secret}], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"s3.json.{os.getpid()}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
-            json.dump({"identities": [identity]}, handle)
-        try:
-            os.link(temporary, file)  # the first of two processes wins; the other takes its pair
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    pair = json.loads(file.read_text("utf-8"))["identities"][0]["credentials"][0]
-    return pair["accessKey"], pair["secretKey"]
+        write_private_once(file, json.dumps({"identities": [identity]}))
+    try:
+        if file.stat().st_mode & 0o077:
+            os.chmod(file, 0o600)
+            tell_people(f"{file} could be read by others, and no longer can; if others work on this machine, remove it: the next start makes a new pair")
+        pair = json.loads(file.read_text("utf-8"))["identities"][0]["credentials"][0]
+        return str(pair["accessKey"]), str(pair["secretKey"])
+    except (ValueError, LookupError, TypeError):
+        raise HomeRefused(f"{file} is damaged: it holds no pair of keys", "Remove it, and the next start makes a new pair; the data stays as it is") from None
+    except OSError as error:
+        raise of_system(error, str(file)) or HomeRefused(f"{file} cannot be read", "Give it back to whoever runs lake, with mode 600") from None
 
 
 def weed_binary() -> str:
@@ -70,6 +77,11 @@ def _launch(folder: Path, bucket: str) -> Launch:
     binary = weed_binary()
     embedded_keys(folder)
     data = folder / "data"
+    if not data.exists() and (folder / "launch.json").exists():
+        raise HomeRefused(
+            f"{data} is gone, though a store ran here before: its tables and files were in it",
+            f"Put it back from where it was moved to, or from a backup; to begin with an empty lake, remove {folder}",
+        )
     data.mkdir(exist_ok=True)
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     before = last_port(folder, "endpoint")
@@ -81,10 +93,21 @@ def _launch(folder: Path, bucket: str) -> Launch:
         binary, "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", f"-s3.config={folder / 's3.json'}",
         "-master.telemetry=false", "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-filer.disableDirListing=true", "-filer.exposeDirectoryData=false", "-volume.preStopSeconds=0",
+        f"-s3.allowedOrigins=http://127.0.0.1:{ports['s3.port']}", f"-filer.allowedOrigins=http://127.0.0.1:{ports['s3.port']}",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
-    sockets = [f"/tmp/seaweedfs-{part}-{port}.sock" for part, port in _sockets(ports)]  # noqa: S108  # SeaweedFS leaves these behind
-    return Launch(command, {"endpoint": f"http://127.0.0.1:{ports['s3.port']}"}, cleanup=sockets, stops_within=_STOPS_WITHIN)
+    _sweep()
+    sockets = [str(_SOCKETS / f"seaweedfs-{part}-{port}.sock") for part, port in _sockets(ports)]
+    return Launch(command, {"endpoint": f"http://127.0.0.1:{ports['s3.port']}"}, certified(folder), cleanup=sockets, stops_within=_STOPS_WITHIN)
+
+
+def _sweep(folder: Path = _SOCKETS, young: float = 60.0) -> None:
+    """Remove sockets that SeaweedFS servers of this user left when they and their keepers were killed: of its names, old enough, and nobody listens."""
+    for path in folder.glob("seaweedfs-*-[0-9]*.sock"):
+        with contextlib.suppress(OSError):
+            about = path.lstat()
+            if stat.S_ISSOCK(about.st_mode) and about.st_uid == os.getuid() and time.time() - about.st_mtime > young and not listens(str(path)):
+                path.unlink()
 
 
 def _sockets(ports: dict[str, int]) -> list[tuple[str, int]]:
@@ -101,6 +124,7 @@ def past_proxies() -> None:
 def embedded_options(folder: Path, endpoint: str) -> dict[str, str]:
     """How clients reach the embedded store at `endpoint`, whatever AWS_* variables and proxies the shell has for other stores."""
     access, secret = embedded_keys(folder)
+    keep(secret)
     past_proxies()
     return {
         "aws_endpoint": endpoint, "aws_allow_http": "true", "aws_access_key_id": access, "aws_secret_access_key": secret,

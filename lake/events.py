@@ -7,6 +7,8 @@ from lake.errors import ContractBroken, DiskFull, DTypeRefused, LakeError, Ledge
 FILES_WAITING = "lake.files.waiting"
 """A source offers files that have not landed."""
 FILES_LANDED = "lake.files.landed"
+FILES_LEFT_OUT = "lake.files.left-out"
+"""Files were not taken in since their very bytes had landed under another name."""
 ROWS_REJECTED = "lake.rows.rejected"
 """Rows were set aside, within the limits of their table."""
 REJECTS_EXCEEDED = "lake.rejects.exceeded"

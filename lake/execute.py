@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 
 from lake.checks import check
-from lake.code import code_of
+from lake.code import code_of, keep
 from lake.contract import FILE, ROW
 from lake.datafile import scan_parts, write_parts
-from lake.errors import CommitConflict, ContractBroken, LakeError, LedgerOpen, RejectLimitExceeded
-from lake.hop import Hop
+from lake.errors import CommitConflict, ContractBroken, LakeError, LedgerOpen, RejectLimitExceeded, Waits
+from lake.hop import Hop, spelled
 from lake.logs import tell
 from lake.meter import phase
 from lake.origins import remember
@@ -24,14 +24,16 @@ from lake.partitions import Partition, answered, cut, fetched, gathered, tidy
 from lake.plan import Plan, Range, make_plan
 from lake.publish import Draft, publish
 from lake.quarantine import BARE, of_keys, open_rejects, quarantine, set_aside, stamped
-from lake.record import Check, Code, Ledger, Record
-from lake.refusal import keep_stopped, refuse_checks, refuse_in_range, refuse_rows, stopped_batch
+from lake.record import MIXED, Check, Code, Ledger, Record
+from lake.refusal import keep_stopped, passed_in_range, refuse_checks, refuse_in_range, refuse_rows, stopped_batch
+from lake.renewed import Looked, confirm, look
 from lake.run import Run, backoff
 from lake.settle import Settled, may_stand, settle
 from lake.table import Table, ordering, path_of, tombstones_path_of
 from lake.transform import Staged, stage
 
 _ATTEMPTS = 5
+_WHY_OUT, _WHY_MORE = "why rows are left out", "why rows are multiplied"
 _UNPACKED = 6
 """Bytes that a hop holds in memory of a byte of Parquet that it reads, as a rule."""
 
@@ -43,21 +45,48 @@ def execute(run: Run, hop: Hop, *, full: bool = False, why: str | None = None, b
 
     Raises HopFailed, SchemaRefused, DTypeRefused, ContractBroken, RejectLimitExceeded or LedgerOpen with the table as it was;
     where rules or limits stopped it, the rejected rows are in quarantine after the version that the table's record names.
-    If another run commits first, plans anew; if that run consumed the same inputs, its result stands.
+    If another run commits first, plans anew; if that run consumed the same inputs, its result stands. Where a bronze table that it reads has no column yet, or a table
+    that this run fills is not there, the hop waits: it is left as it was, and the outcome says for what.
     """
     for attempt in range(_ATTEMPTS):
         started = time.perf_counter()
-        with phase("plan"):
-            plan = make_plan(run, hop, full=full, backfill=backfill)
+        try:
+            with phase("plan"):
+                plan = make_plan(run, hop, full=full, backfill=backfill)
+        except Waits as waits:
+            if waits.missing and waits.table not in run.filled:
+                raise
+            base, before = run.log(path_of(hop.table.name)).head()
+            return Outcome.nothing(hop.table.name, base, before, _absent(waits) if waits.missing else _bare(waits, hop))
         plan = replace(plan, reason=f"full, because {why}") if full and why else plan
         if not plan.needed:
             return Outcome.nothing(hop.table.name, plan.base, plan.before, plan.reason)
         try:
             with run.room.take(_UNPACKED * _size(run, plan)):
+                if plan.engine is not None:
+                    looked = look(run, plan)
+                    if looked.same and plan.mode == "verify":
+                        return confirm(run, plan, looked)
+                    plan = _after(run, plan, looked)
                 return carry_out(run, plan, started)
         except CommitConflict:
             backoff(attempt)
     raise CommitConflict(f"{hop.table.name} lost {_ATTEMPTS} races against other runs", "Run again")
+
+
+def _absent(waits: Waits) -> str:
+    return f"waits for {waits.table}{': no file of it has landed yet' if waits.table.startswith('bronze.') else ', which is not there yet'}"
+
+
+def _bare(waits: Waits, hop: Hop) -> str:
+    return waits.message.removeprefix(f"{hop.table.name} ")
+
+
+def _after(run: Run, plan: Plan, looked: Looked) -> Plan:
+    """What is to be done once a share was verified: what was planned, or all of it, if that share is not what it was."""
+    if looked.same:
+        return replace(plan, reason=f"{plan.reason}: {looked.words}")
+    return replace(make_plan(run, plan.hop, full=True), reason=f"full, because {plan.engine}: {looked.words}")
 
 
 def _size(run: Run, plan: Plan) -> int:
@@ -115,7 +144,7 @@ def _partitions(run: Run, plan: Plan) -> list[Partition]:
 def _done_in(partitions: list[Partition], run: Run, plan: Plan, folder: Path) -> Staged:
     """The pass, made in partitions elsewhere, and brought together."""
     if run.spread is None:
-        raise LakeError(f"nobody does the partitions of {plan.hop.table.name}")
+        raise LakeError(f"nobody does the partitions of {plan.hop.table.name}", "Configure an engine, or leave partitions= out of the hop")
     done = [answered(text) for text in run.spread([partition.model_dump_json() for partition in partitions])]
     staged = gathered(run, plan, partitions, done, folder)
     return fetched(run, plan, staged) if staged.standing and not may_stand(run, plan, staged) else staged
@@ -123,6 +152,8 @@ def _done_in(partitions: list[Partition], run: Run, plan: Plan, folder: Path) ->
 
 def _settled(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[Staged, Settled, Ledger, list[Check]]:
     """What the staged rows come to in the table. Raises where a rule, a limit or the ledger says that nothing may be published."""
+    if staged.stopped is not None:
+        raise staged.stopped
     staged = refuse_in_range(run, plan, staged)
     refuse_rows(run, plan, staged)
     with phase("settle"):
@@ -131,7 +162,7 @@ def _settled(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[Staged
         staged = replace(staged, rejected=staged.rejected + sum(settled.repeated.values()), rules=dict(sorted((staged.rules | settled.repeated).items())))
         refuse_rows(run, plan, staged)
     ledger = _ledger(plan, staged, settled)
-    ledger.check(plan.hop.table.name)
+    ledger.check(plan.hop.table.name, missing=_missing(plan.hop), surplus=_surplus(plan.hop))
     _check_places(plan, staged)
     with phase("checks") if plan.hop.table.rules else nullcontext():
         checks = check(run, plan, staged, settled)
@@ -170,25 +201,52 @@ def _check_places(plan: Plan, staged: Staged) -> None:
     if staged.intact is False and not hop.aggregates and not hop.filters and not hop.expands:
         raise LedgerOpen(
             f"{hop.table.name}: hop {hop.function.__qualname__} lost some of the rows it read and repeated others; nothing was published",
-            "If that is meant, say so: filters='why' or expands='why'",
+            f"If rows are left out and others repeated on purpose, say why: {spelled(hop, filters=_WHY_OUT, expands=_WHY_MORE)}",
         )
+
+
+def _missing(hop: Hop) -> str:
+    """What to do where rows that the hop read did not come out of it."""
+    told = f"Each row must be accounted for: if rows are left out on purpose, say why: {spelled(hop, filters=_WHY_OUT)}"
+    if hop.aggregates or hop.write == "scd2" or hop.table.contract is None:
+        return f"{told}; else see that {hop.counts} counts every row that a group sums up" if hop.aggregates else told
+    numbers = [name for name, column in hop.table.contract.columns().items() if column.dtype.is_integer() and not column.primary_key]
+    column = numbers[0] if numbers else "a column that holds how many rows each row sums up"
+    return f"{told}; if it sums rows up, say which column counts them: {spelled(hop, counts=column)}"
+
+
+def _surplus(hop: Hop) -> str:
+    """What to do where more rows came out of the hop than it read."""
+    return f"Each row must be accounted for: if rows are multiplied on purpose, say why: {spelled(hop, expands=_WHY_MORE)}; else see what a join repeats"
 
 
 def _said(run: Run, plan: Plan, staged: Staged) -> dict[str, Any]:
     """What can be said of a batch before it is settled."""
     hop = plan.hop
-    code = plan.before.code if plan.within and plan.before else _code(run, plan)
+    code = _kept(plan, plan.before.code) if plan.within and plan.before else _code(run, plan)
+    if plan.before is None or plan.before.code is None or plan.before.code.fingerprint != hop.fingerprint:
+        keep(run.store, hop.fingerprint, hop.name, [*hop.code.parts, *hop.declared], hop.code.packages)
     return {
         "kind": "hop", "table": hop.table.name, "batch": plan.batch, "code": code, "within": plan.within, "write": hop.write, "mode": plan.mode,
         "reason": plan.reason, "inputs": list(plan.inputs.values()), "rules": staged.rules, "warned": staged.warned, "conversions": staged.conversions,
     }  # fmt: skip
 
 
+def _kept(plan: Plan, code: Code | None) -> Code | None:
+    """The code that made a table of which a range is made now: the same, or a mixture that no code makes, so that all of it is due anew."""
+    if code is None or code.fingerprint == plan.hop.fingerprint or code.mixed:
+        return code
+    return code.model_copy(update={"fingerprint": f"{MIXED}{code.fingerprint} {plan.hop.fingerprint}", "transform": None})
+
+
 def _code(run: Run, plan: Plan) -> Code:
     """The code that runs now, with where the columns come from that it makes of the columns it read."""
     hop = plan.hop
     columns = remember(run.store, hop, {name: _schema(run, plan, name) for name in hop.inputs})
-    return code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform, columns=columns)
+    code = code_of(hop.name, hop.fingerprint, run.settings.root, transform=hop.transform, columns=columns)
+    if plan.mode == "readmit" and plan.before and plan.before.code:  # most rows are still those that another engine may have made
+        return code.model_copy(update={"lake": plan.before.code.lake, "polars": plan.before.code.polars})
+    return code
 
 
 def _schema(run: Run, plan: Plan, name: str) -> pl.Schema:
@@ -200,10 +258,16 @@ def _schema(run: Run, plan: Plan, name: str) -> pl.Schema:
 def _about(run: Run, plan: Plan, staged: Staged, settled: Settled) -> dict[str, Any]:
     freshest = staged.freshest or max((r.freshest for r in _upstream(run, plan) if r is not None and r.freshest), default=None)
     known = plan.before.freshest if plan.before else None
-    return _said(run, plan, staged) | {
-        "content": settled.content.to_hash() if settled.content else None,
-        "freshest": max((at for at in (freshest, known) if at is not None), default=None),
-    }
+    content = settled.content.to_hash() if settled.content else None
+    again = plan.mode in ("full", "range") and content is not None and plan.before is not None and plan.before.content == content
+    return (
+        _said(run, plan, staged)
+        | ({"reason": f"{plan.reason}; made again, same rows"} if again else {})
+        | {
+            "content": content,
+            "freshest": max((at for at in (freshest, known) if at is not None), default=None),
+        }
+    )
 
 
 def _upstream(run: Run, plan: Plan) -> list[Any]:
@@ -233,6 +297,8 @@ def _anew(run: Run, plan: Plan, staged: Staged) -> pl.LazyFrame | None:
         return earlier
     if plan.again is not None:
         return earlier.join(plan.again.lazy(), on=[FILE, ROW], how="semi")
+    if plan.within is not None:
+        return passed_in_range(staged, earlier)
     scope = staged.scope
     if scope is not None and scope.parts is not None:
         keys = scan_parts(scope.parts, pl.Schema({name: staged.schema[name] for name in scope.on}))
@@ -244,7 +310,7 @@ def _bury(run: Run, plan: Plan, staged: Staged, settled: Settled, about: dict[st
     """Commit which keys were deleted, where a sequence may bring earlier rows of theirs later."""
     table, before = plan.hop.table, plan.before
     known = before.tombstones if before else None
-    if settled.ended is None:
+    if settled.ended is None or plan.within is not None:  # the deletions of a range are among those recorded, unless other code made it; then all is due anew
         return {"tombstones": known}
     schema = pl.Schema({name: staged.schema[name] for name in (*table.key, *ordering(table, staged.schema))})
     rows = scan_parts(settled.ended, schema).select(pl.len()).collect().item()

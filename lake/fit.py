@@ -7,13 +7,17 @@ in the file. Everything that differs is a Notice, which the commit record keeps.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from lake.contract import PROVENANCE, RESCUED
+from lake.headers import places_of
 from lake.record import Notice
+from lake.spelling import value_as_json
 from lake.table import Table
+from lake.type_names import type_name
 
 _WHOLE: list[pl.DataType] = [pl.Int8(), pl.Int16(), pl.Int32(), pl.Int64()]
 _SHORT_ENOUGH = 3  # of the whole number types, those whose every value a 64-bit float holds
@@ -22,11 +26,12 @@ _MOST_DIGITS = 38
 
 @dataclass(frozen=True)
 class Shape:
-    """A table as files meet it: its columns with types, and what it says of files that look otherwise."""
+    """A table as files meet it: its columns with types, and what it says of files that look otherwise. `headers` are the names of columns in files, where these are others."""
 
     columns: dict[str, pl.DataType]
     table: Table
     new: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allowed(self) -> set[str] | None:
@@ -44,7 +49,7 @@ class Fit:
 
     `values` make the table's columns from the file's; those it has none for are missing. `rescued` are conditions and JSON texts of
     values that go to `_rescued`. `shape` is the table's shape with what the file adds. `widened` are columns whose type must be widened
-    first. `refused` says why the file is rejected whole, where it is.
+    first. `refused` says why the file is rejected whole, where it is; `places` which column of the table each of the file's became.
     """
 
     shape: Shape
@@ -53,6 +58,7 @@ class Fit:
     widened: dict[str, pl.DataType] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
     refused: str | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plain(self) -> bool:
@@ -84,12 +90,21 @@ class Fit:
         return pl.when(any_named).then(pl.lit("{") + named + pl.lit("}")).otherwise(pl.col(RESCUED))
 
 
-def fit(shape: Shape, schema: pl.Schema, file: str) -> Fit:
-    """How a file whose gated columns are `schema` comes into a table of `shape`. `file` is its name, for the notices."""
+def fit(shape: Shape, schema: pl.Schema, file: str, named: Mapping[str, str] | None = None) -> Fit:
+    """How a file whose gated columns are `schema` comes into a table of `shape`.
+
+    `file` is its name, for the notices; `named` are the names of columns in it, where these are others.
+    """
     table, mine = shape.table, [name for name in schema if name not in PROVENANCE and name != RESCUED]
-    result = Fit(shape)
-    for name in mine:
-        result = _fit_column(result, name, schema[name], file)
+    told = named or {}
+    result = _plainly(shape, mine, schema, told)
+    if result is None:
+        dropped = {gone.casefold() for gone in table.dropped}
+        wanted = [name for name in mine if name.casefold() not in dropped]
+        places = places_of(wanted, told, dict.fromkeys((*shape.columns, *table.columns)), shape.headers, table.former)
+        result = Fit(shape, places=places)
+        for name in mine:
+            result = _fit_column(result, places.get(name), name, schema[name], file, told.get(name, name))
     gone = [name for name in ({**shape.columns, **dict.fromkeys(table.columns)}) if name not in result.values]
     if mine and not shape.new:
         result = _noticed(result, *(Notice(column=name, what="missing", file=file) for name in gone))
@@ -101,24 +116,40 @@ def fit(shape: Shape, schema: pl.Schema, file: str) -> Fit:
     return result
 
 
-def _fit_column(so_far: Fit, name: str, dtype: pl.DataType, file: str) -> Fit:
+def _plainly(shape: Shape, mine: list[str], schema: pl.Schema, named: Mapping[str, str]) -> Fit | None:
+    """How a file comes in whose columns are the table's as they stand, or the first of a new table that declares none; None where each must be looked at.
+
+    In one go: one after the other, each by a new value, takes the square of the time, and tables may have thousands.
+    """
+    table = shape.table
+    values, places = {name: pl.col(name) for name in mine}, {name: name for name in mine}
+    same = all(shape.columns.get(name) == schema[name] and shape.headers.get(name, name) == named.get(name, name) for name in mine)
+    if same and not (table.former or table.dropped):
+        return Fit(shape, values=values, places=places)
+    alone = len({name.casefold() for name in mine}) == len(mine)
+    if shape.new and alone and not (shape.columns or table.columns or table.former or table.dropped or table.types or shape.allowed is not None):
+        return Fit(replace(shape, columns={name: schema[name] for name in mine}, headers=dict(named)), values=values, places=places)
+    return None
+
+
+def _fit_column(so_far: Fit, target: str | None, name: str, dtype: pl.DataType, file: str, header: str) -> Fit:
+    """The column `name` of the file, in which it is called `header`, as the column `target` of the table; None if that was dropped."""
     shape = so_far.shape
-    table, spelled = shape.table, {known.casefold(): known for known in (*shape.columns, *shape.table.columns)}
-    former = {old.casefold(): new for old, new in table.former.items()}
-    if name.casefold() in {gone.casefold() for gone in table.dropped}:
+    table = shape.table
+    if target is None:
         return _noticed(so_far, Notice(column=name, what="dropped", file=file))
-    target = former.get(name.casefold()) or spelled.get(name.casefold()) or name
     if target in so_far.values:
         return _rescued(so_far, name, dtype, file, "there twice")
-    if target != name:
-        only_case = target.casefold() == name.casefold()
-        so_far = _noticed(so_far, Notice(column=target, what="respelled" if only_case else "renamed", detail=name, file=file))
+    there = target in shape.columns or target in table.columns
+    if target != name or (there and header.strip() not in (target, shape.headers.get(target, target).strip())):
+        only_spelled = there and table.former.get(name) != target and target.casefold() not in {new.casefold() for new in table.former.values()}
+        so_far = _noticed(so_far, Notice(column=target, what="respelled" if only_spelled else "renamed", detail=header, file=file))
     if target in shape.columns:
         return _fit_type(so_far, target, name, dtype, file)
     if shape.allowed is not None and target.casefold() not in shape.allowed:
         return _rescued(so_far, name, dtype, file, "unknown")
     wanted = table.types.get(target, dtype)
-    grown = replace(shape, columns={**shape.columns, target: wanted})
+    grown = replace(shape, columns={**shape.columns, target: wanted}, headers={**shape.headers, target: header} if header != target else shape.headers)
     if not shape.new:
         so_far = _noticed(so_far, Notice(column=target, what="added", detail=str(wanted), file=file))
     return _fit_type(replace(so_far, shape=grown), target, name, dtype, file)
@@ -137,10 +168,10 @@ def _fit_type(so_far: Fit, target: str, name: str, dtype: pl.DataType, file: str
         so_far = _noticed(so_far, Notice(column=target, what="widened", detail=f"{known} to {wide}", file=file))
         known = wide
     else:
-        so_far = _noticed(so_far, Notice(column=target, what="retyped", detail=f"{dtype} as {known}", file=file))
+        so_far = _noticed(so_far, Notice(column=target, what="retyped", detail=f"{type_name(dtype)} as {type_name(known)}", file=file))
     value, exact = exactly(column, dtype, known)
     made = pl.when(exact).then(value)
-    kept = {} if _always(dtype, known) else {name: (column.is_not_null() & ~exact.fill_null(False), _as_json(name))}
+    kept = {} if _always(dtype, known) else {name: (column.is_not_null() & ~exact.fill_null(False), value_as_json(pl.col(name), dtype))}
     return replace(so_far, values={**so_far.values, target: value if not kept else made}, rescued={**so_far.rescued, **kept})
 
 
@@ -175,7 +206,7 @@ def exactly(column: pl.Expr, given: pl.DataType, wanted: pl.DataType) -> tuple[p
     if _always(given, wanted):
         return column.cast(wanted), pl.lit(True)
     if wanted == pl.String and given.is_nested():
-        return _json(column), pl.lit(True)
+        return pl.when(column.is_not_null()).then(value_as_json(column, given)), pl.lit(True)
     if (
         given.is_nested()
         or wanted.is_nested()
@@ -200,17 +231,8 @@ def _always(given: pl.DataType, wanted: pl.DataType) -> bool:
     return wider(given, wanted) == wanted or (given.is_nested() and wider(wanted, given) == wanted)
 
 
-def _as_json(name: str) -> pl.Expr:
-    return pl.struct(pl.col(name).alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-
-
-def _json(column: pl.Expr) -> pl.Expr:
-    encoded = pl.struct(column.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-    return pl.when(column.is_not_null()).then(encoded)
-
-
 def _rescued(so_far: Fit, name: str, dtype: pl.DataType, file: str, why: str) -> Fit:
-    text = _as_json(name) if dtype != pl.Binary else pl.lit('"') + pl.col(name).bin.encode("base64") + pl.lit('"')
+    text = value_as_json(pl.col(name), dtype) if dtype != pl.Binary else pl.lit('"') + pl.col(name).bin.encode("base64") + pl.lit('"')
     kept = {**so_far.rescued, name: (pl.col(name).is_not_null(), text)}
     return _noticed(replace(so_far, rescued=kept), Notice(column=name, what="rescued", detail=why, file=file))
 

@@ -7,14 +7,16 @@ from typing import Any
 
 from lake.catalog import Catalog
 from lake.release import Release
+from lake.retired import retired
 
 
 def freshness(catalog: Catalog, release: Release | None) -> list[dict[str, Any]]:
     """One row a table that promises freshness, stalest first: table, fresh, age_seconds, promised_seconds, freshest, owner.
 
-    Age counts from when the newest raw file that reached the table landed. With a release, tables are looked at as readers see them.
+    Retired tables promise nothing. Age counts from when the newest raw file that reached the table landed. With a release, tables are looked at as readers see them.
     """
-    names = list(release.tables) if release else catalog.names()
+    gone = retired(catalog.store)
+    names = [name for name in (release.tables if release else catalog.names()) if name not in gone]
     rows = []
     for name in names:
         last = catalog.log(name).last_record(until=release.tables[name].version if release else None)

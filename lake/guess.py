@@ -8,12 +8,14 @@ from typing import Any
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.wording import counted as number_of
 
 MOST_ROWS = 1_000_000
 """Guesses look at this many rows at most."""
 _AT_ONCE = 64
 _EXAMPLES = 3
-_ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none", "-", "?")
+ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none", "-", "?")
+"""Texts, in small letters, that stand for no value among values of another type."""
 _WHOLE, _PLAIN, _FRACTION = r"^[+-]?\d+$", r"^[+-]?(\d+\.?\d*|\.\d+)$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _FIXED = r"^[+-]?\d{1,30}\.(\d{1,8})$"
 _MOST_DIGITS = 38
@@ -79,7 +81,7 @@ def _counts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
         counts["different"] = column.n_unique()
     if dtype != pl.String:
         return counts
-    absent = column.str.to_lowercase().is_in(_ABSENT)
+    absent = column.str.to_lowercase().is_in(ABSENT)
     told = column.filter(column.is_not_null() & (column != "") & ~absent)
     return counts | {
         "blanks": (column == "").sum(), "absent": absent.sum(), "mark": column.filter(absent).first(), "told": told.len(), "whole": told.str.contains(_WHOLE).sum(), "beyond": (told.str.contains(_WHOLE) & told.cast(pl.Int64, strict=False).is_null()).sum(),
@@ -111,7 +113,7 @@ def _guess(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataType, st
         return dtype, ""
     guess, remark = _guess_text(dtype, counted)
     if counted["absent"] and (guess != dtype or remark):
-        marked = f"{counted['mark']!r} in {counted['absent']:,} rows: make it null in the hop"
+        marked = f"{counted['mark']!r} in {number_of(counted['absent'], 'row')}: make it null in the hop"
         remark = f"{marked}; {remark}" if remark else marked
     return guess, remark
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import polars as pl
 
-from lake.code import fingerprint
-from lake.contract import document
+from lake.code import Part, Seen, digest_of, seen_from, spelled_alone
+from lake.contract import document, rule_expressions
 from lake.errors import DeclarationError
+from lake.placing import here
 from lake.table import Table
 
 Write = Literal["append", "merge", "scd2", "replace", "by_key"]
@@ -28,6 +32,15 @@ class Changes:
     table: Table
 
 
+def _by_place(value: Any, tables: list[str]) -> Any:
+    """What a rule asks, with the place of a table among those that are read instead of its name, which may change while its rows do not."""
+    if isinstance(value, str):
+        for at, name in enumerate(tables):
+            value = re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)", f"input {at}", value)
+        return value
+    return tuple(_by_place(one, tables) for one in value) if isinstance(value, tuple) else value
+
+
 def changes(table: Table) -> Changes:
     """Read `table` as changes: the rows that came in since the version this hop last consumed, each exactly once.
 
@@ -39,7 +52,7 @@ def changes(table: Table) -> Changes:
 
 @dataclass(frozen=True)
 class Hop:
-    """A declared hop. Call it like the function it wraps, with plain lazy frames, to test it."""
+    """A declared hop. Call it like the function it wraps, with plain lazy frames, to test it. `place` is the file and line that declares it."""
 
     table: Table
     function: Transform
@@ -51,8 +64,14 @@ class Hop:
     by: tuple[str, ...] = ()
     deletes: str | None = None
     partitions: int | None = None
+    place: str = field(default="", compare=False, repr=False)
 
     @cached_property
+    def personal(self) -> frozenset[str]:
+        """The personal columns of the table it fills and of those it reads, by their names."""
+        return self.table.personal.union(*((given.table if isinstance(given, Changes) else given).personal for given in self.sources.values()))
+
+    @property
     def sources(self) -> dict[str, Table | Changes]:
         """All that is read: the inputs by parameter, and the tables that rules refer to, by their names, unless they are snapshots already."""
         read = {source.name for source in self.inputs.values() if isinstance(source, Table)}
@@ -79,20 +98,46 @@ class Hop:
         return self.counts is not None
 
     @cached_property
+    def code(self) -> Seen:
+        """All that the function reaches, as it is when this is first asked: lake asks as soon as the project is loaded.
+
+        Raises DeclarationError for what no fingerprint can see, naming it.
+        """
+        return seen_from(f"hop {self.name}", self.function)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the hop's code, or the contract it fills, may produce other rows."""
-        promise = document(self.table.contract) if self.table.contract else None
-        return fingerprint(self.function, *self._how, promise, *([self.table.judged_by] if self.table.judged_by else []))
+        return digest_of(self.code.mark, *(part.form for part in self.declared))
 
     @cached_property
     def transform(self) -> str:
         """Changes whenever the rows that come out of the hop, before they are judged, may be others."""
-        return fingerprint(self.function, *self._how)
+        return digest_of(self.code.mark, self._how.form)
+
+    @cached_property
+    def declared(self) -> tuple[Part, ...]:
+        """What is declared beside the function and decides on rows: how they are written, the contract, and rules of the table."""
+        promise = document(self.table.contract) if self.table.contract else None
+        asked = [*(rule_expressions(self.table.contract) if self.table.contract else {}).items()]
+        rules = spelled_alone(f"hop {self.name}", self.function.__module__, [asked, _by_place(self.table.judged_by, self.upstream())])
+        contract = json.dumps(promise, indent=1, ensure_ascii=False) if promise else ""
+        told = "\n".join(str(rule) for rule in self.table.judged_by)
+        return (
+            self._how,
+            Part("the contract", "declaration", contract, contract, contract),
+            Part("the rules", "declaration", rules, rules, told or "the expressions of the contract's rules"),
+        )
 
     @property
-    def _how(self) -> tuple[object, ...]:
+    def _how(self) -> Part:
         followed = sorted(name for name, source in self.inputs.items() if isinstance(source, Changes))
-        return (self.write, followed, self.table.sequence, self.counts, self.filters, self.expands, self.by, self.deletes)
+        told = {
+            "write": self.write, "changes": followed, "sequence": list(self.table.sequence), "counts": self.counts, "filters": self.filters is not None,
+            "expands": self.expands is not None, "by": list(self.by), "deletes": self.deletes,
+        }  # fmt: skip
+        text = json.dumps(told, indent=1)
+        return Part("the declaration", "declaration", text, text, text)
 
     def reads(self, parameter: str) -> Table:
         """The table that the parameter is given."""
@@ -140,8 +185,14 @@ def hop(
 
     def declare(function: Transform) -> Hop:
         where = f"hop {function.__qualname__}"
+        _check_given(
+            where,
+            table,
+            inputs,
+            {"write": write, "counts": counts, "filters": filters, "expands": expands, "by": by, "deletes": deletes, "partitions": partitions},
+        )
         if write not in get_args(Write):
-            raise DeclarationError(f"{where}: write={write!r} is not one of {', '.join(get_args(Write))}")
+            raise DeclarationError(f"{where}: write={write!r} is not one of {', '.join(get_args(Write))}", "Write one of these")
         if table.layer == "bronze":
             raise DeclarationError(f"{where} fills {table.name}; bronze is filled from raw files only", "Declare a Source for it")
         if not inputs:
@@ -154,10 +205,36 @@ def hop(
         if partitions is not None and (partitions < 1 or counts is not None or write == "by_key"):
             raise DeclarationError(f"{where}: partitions={partitions!r} needs a number, and a hop that passes rows on", "Leave it out where rows are summed")
         if counts is not None and (table.contract is None or counts not in table.contract.columns()):
-            raise DeclarationError(f"{where}: counts={counts!r} is not a column of its contract")
-        return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes, partitions)
+            raise DeclarationError(
+                f"{where}: counts={counts!r} is not a column of its contract",
+                "Add an Int64 column to the contract that holds how many rows each row sums up, and name it",
+            )
+        return Hop(table, function, write, inputs, counts, filters, expands, (by or tuple(table.key)) if write == "by_key" else (), deletes, partitions, here())
 
     return declare
+
+
+def _check_given(where: str, table: object, inputs: Mapping[str, object], options: Mapping[str, object]) -> None:
+    """Raise DeclarationError where what is given is not what its place asks for."""
+    if not isinstance(table, Table):
+        raise DeclarationError(f"{where} fills {_worded(table)}, which is no table", "Name the Table that it fills first: @hop(table, …)")
+    for name, given in options.items():
+        if isinstance(given, Table | Changes):
+            raise DeclarationError(
+                f"{where}: {name}= is an option of @hop, and is given a table", f"Call the parameter of the function something else than {name}"
+            )
+    for name, given in inputs.items():
+        if isinstance(given, Hop):
+            raise DeclarationError(
+                f"{where} reads the hop {given.function.__qualname__} as {name}, and a hop is no table",
+                f"Name the table that it fills, {given.table.name}, as it is or as changes(…)",
+            )
+        if not isinstance(given.table if isinstance(given, Changes) else given, Table):
+            raise DeclarationError(f"{where} reads {_worded(given)} as {name}, which is no table", f"Write {name}=table or {name}=changes(table)")
+
+
+def _worded(given: object) -> str:
+    return f"{type(given).__name__} {getattr(given, '__name__', None) or ''}".strip()
 
 
 def _check_write(where: str, table: Table, write: str, by: tuple[str, ...], deletes: str | None, inputs: dict[str, Table | Changes]) -> None:
@@ -170,15 +247,20 @@ def _check_write(where: str, table: Table, write: str, by: tuple[str, ...], dele
     if write == "by_key" and not followed:
         raise DeclarationError(f"{where} recomputes groups, but reads no table as changes", "Say which changes decide: parameter=changes(table)")
     if by and (write != "by_key" or not set(by) <= set(table.key)):
-        raise DeclarationError(f"{where}: by=({', '.join(by)}) must name key columns of {table.name}, and needs write='by_key'")
+        raise DeclarationError(
+            f"{where}: by=({', '.join(by)}) must name key columns of {table.name}, and needs write='by_key'", "Leave by= out, or write by_key"
+        )
     if deletes is not None and (write != "merge" or deletes in (table.contract.columns() if table.contract else ())):
-        raise DeclarationError(f"{where}: deletes={deletes!r} needs write='merge', and a column that the contract does not have")
+        raise DeclarationError(
+            f"{where}: deletes={deletes!r} needs write='merge', and a column that the contract does not have",
+            "Name a Boolean column that the function adds, and write merge",
+        )
     if write == "scd2":
         _check_history(where, table)
 
 
 def _check_rules(where: str, table: Table, write: str, by: tuple[str, ...], inputs: dict[str, Table | Changes]) -> None:
-    """Raise DeclarationError where the rules of the table would depend on the order of increments, or on the table itself."""
+    """Raise DeclarationError where the rules of the table, or all of it, would depend on the order of increments, or on the table itself."""
     anew = write == "replace" and not any(isinstance(source, Changes) for source in inputs.values())
     for rule in table.repeats_rejected:
         if not anew and not (write == "by_key" and set(by) <= set(rule.columns)):
@@ -186,6 +268,11 @@ def _check_rules(where: str, table: Table, write: str, by: tuple[str, ...], inpu
                 f"{where} writes {table.name} by {write}: which row {rule.name} sets aside would depend on the order in which they come",
                 "Let it warn or fail, or write replace from snapshots, or by_key with all of `by` among its columns",
             )
+    if write == "replace" and not anew:
+        raise DeclarationError(
+            f"{where} makes what it reads the whole of {table.name}, and reads changes: after the next run that would be what came since this one",
+            "Read the table as a snapshot, without changes(…), or write merge, append or by_key",
+        )
     if own := [rule.name for rule in table.references if rule.table.name == table.name]:
         raise DeclarationError(f"{where}: rule {own[0]} refers to the table that the hop fills", "Check it in the hop")
 
@@ -202,3 +289,29 @@ def _check_history(where: str, table: Table) -> None:
             f"{where} keeps history, and the contract of {table.name} lacks what that needs",
             "Declare valid_from (a date or instant, part of the key), valid_to (the same type, nullable) and is_current (Bool)",
         )
+
+
+def spelled(hop: Hop, **more: str) -> str:
+    """The decorator of a hop as its team writes it, with `more` options: by the names under which its module knows the tables."""
+    options = {"write": hop.write, "counts": hop.counts, "filters": hop.filters, "expands": hop.expands, "deletes": hop.deletes} | more
+    told = [_named(hop.function, hop.table), *(f'{name}="{value}"' for name, value in options.items() if value)]
+    told += [f"by={hop.by!r}"] if hop.by and hop.by != tuple(hop.table.key) else []
+    told += [f"partitions={hop.partitions}"] if hop.partitions else []
+    for name, source in hop.inputs.items():
+        known = _named(hop.function, source.table if isinstance(source, Changes) else source)
+        told.append(f"{name}=changes({known})" if isinstance(source, Changes) else f"{name}={known}")
+    return f"@hop({', '.join(told)})"
+
+
+def _named(function: Transform, table: Table) -> str:
+    """The name by which the module of a function knows a table, of its own or of a module that it imports; else the table's name, quoted."""
+    known = getattr(function, "__globals__", {})
+    for name, value in known.items():
+        if isinstance(value, Table) and value == table:
+            return str(name)
+    for name, value in known.items():
+        if isinstance(value, types.ModuleType):
+            for inner, held in vars(value).items():
+                if isinstance(held, Table) and held == table:
+                    return f"{name}.{inner}"
+    return repr(table.name)

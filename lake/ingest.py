@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from lake.datafile import parts_in, scan_parts, write_parts
 from lake.delta import schema_of
 from lake.errors import CommitConflict, LakeError, RejectLimitExceeded, SchemaRefused
 from lake.fit import Fit, Shape, fit
-from lake.intake import Fetched, fetched, take_in
+from lake.growth import going_on, take_all, taken_after
+from lake.intake import take_in
 from lake.log import schema_of_record
-from lake.meter import carried, phase
+from lake.meter import phase
 from lake.migrate import Steps, due, migrate
 from lake.outcome import Outcome
+from lake.place import file_of
 from lake.portions import fits
 from lake.publish import Draft, publish
 from lake.reading.records import examine
@@ -33,13 +35,14 @@ from lake.record import Input, Ledger, Record, together
 from lake.refusal import keep_stopped, refuse_files, stopped_batch
 from lake.run import Run, backoff
 from lake.source import Source
+from lake.structural import keep_structure
 from lake.table import Table, path_of
 from lake.taken import Taken, quarantine_files, write_rejects
+from lake.whereabouts import Fetched, fetched
 
 _FINGERPRINT = "ingest-3"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
 _LARGE = 8 << 20  # bytes
-_AT_ONCE = 2  # files
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -66,20 +69,21 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
     if before and (table.renamed_from or table.dropped or table.types):
         known, metadata = _known_schema(run, before)
         if steps := due(table, known):
-            return migrate(run, table, base, before, steps, _headers(metadata))
+            return migrate(run, table, base, before, steps, headers_of(metadata))
     with phase("plan"):
         start = before.inputs[0].end if before else -1
         end = run.log(LANDINGS).version()
         receipts, end = _take(receipts_between(run, source.name, start, end), run, source, start, end)
         receipts = _latest(receipts)
-    if receipts.height == 0 and (before is not None or end < 0):
-        return Outcome.nothing(table.name, base, before, "no new file landed")
+    scratch = run.raw is not run.store  # a replay makes the tables without a file that older releases pin
+    if receipts.height == 0 and (before is not None or end < 0 or not scratch):
+        return Outcome.nothing(table.name, base, before, "no new file landed" if before is not None else "no file has landed yet")
     with run.workspace(f"ingest-{table.name}") as folder:
         with phase("read"):
-            done = _taken_in(run, table, receipts, folder)
+            done = take_all(run, source, receipts, folder, before)
         known, metadata = _known_schema(run, before)
-        headers = _headers(metadata)
-        schema, done, widened = _united(table, known, done)
+        headers = headers_of(metadata)
+        schema, done, widened = _united(table, known, done, headers)
         if before and widened:
             return migrate(run, table, base, before, Steps(widened=widened), headers)
         done, again = _without_rows_there(run, table, base, done, schema, receipts.filter(pl.col("status") == "again")["file"].to_list(), folder)
@@ -108,33 +112,33 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "freshest": _freshest(receipts, before),
         }  # fmt: skip
         with phase("quarantine"):
+            lines = [(item.consumed.file, item.structure) for item in done if item.structure is not None and item.accepted]
+            about |= {"structure": keep_structure(run, table.name, lines, batch, folder / "structure")}
             about |= quarantine_files(run, source, done, folder, about, before, again)
-        renamed = headers | {column: was for i in done for column, was in i.renamed.items() if column in schema and column not in metadata}
+        renamed = headers | {column: was for i in done for column, was in _placed(i).items() if column in schema and column not in metadata}
         version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=folder / "all", renamed=renamed), before, about)
     return Outcome.published(table.name, version, record, time.perf_counter() - started)
 
 
-def _taken_in(run: Run, table: Table, receipts: pl.DataFrame, folder: Path) -> list[Taken]:
-    """Every file of the batch, in its order; a few at once, so that one is counted and fetched while another is parsed."""
-
-    def one(numbered: tuple[int, dict[str, Any]]) -> list[Taken]:
-        number, receipt = numbered
-        return take_in(run, table, receipt, folder / f"{number}")
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [item for items in pool.map(carried(one), enumerate(receipts.iter_rows(named=True))) for item in items]
-
-
 def read_again(
-    run: Run, table: Table, receipt: dict[str, Any], schema: pl.Schema, folder: Path, there: Fetched | None = None, only: pl.Series | None = None
+    run: Run,
+    table: Table,
+    receipt: dict[str, Any],
+    schema: pl.Schema,
+    folder: Path,
+    there: Fetched | None = None,
+    only: pl.Series | None = None,
+    after: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> pl.LazyFrame:
-    """The rows that bronze took in of a raw file, read from that file again. `table` and `schema` are what they were when that was done.
+    """The rows that bronze took in of a raw file, read from that file again. `table`, `schema` and `headers` (of its columns, in files) are what they were when that was done.
 
-    The file is fetched, unless it is `there` already. `only` has the numbers of the records whose rows are wanted.
+    The file is fetched, unless it is `there` already. `only` has the numbers of the records whose rows are wanted, `after` says how many of its first
+    had come in before.
     """
     frozen = replace(table, policy="freeze", columns=tuple(name for name in schema if name not in PROVENANCE and name != RESCUED))
-    done = take_in(run, table, receipt, folder / "again", there, only)
-    return _all_rows(_united(frozen, schema, done)[1], schema)
+    done = take_in(run, table, receipt, folder / "again", there, only, after)
+    return _all_rows(_united(frozen, schema, done, headers or {})[1], schema)
 
 
 @dataclass(frozen=True)
@@ -155,13 +159,13 @@ def retry(run: Run, source: Source, receipt: dict[str, Any], rejected: pl.DataFr
     """Read the file again by the dialect that is found or declared now. `rejected` are its open rejects (`_file`, `_row`, `line`)."""
     table = source.into
     base, before = run.log(path_of(table.name)).head()
-    known, _ = _known_schema(run, before)
+    known, metadata = _known_schema(run, before)
     with run.workspace(f"retry-{source.name}") as folder:
         local, compression = fetched(run, receipt, folder)
-        dialects = examine(local, compression, receipt["name"], source.hints)
+        dialects = going_on(examine(local, compression, receipt["name"], source.hints), receipt)
         told = json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects])
-        done = take_in(run, table, receipt | {"dialects": told}, folder / "again", (local, compression))
-        schema, done, _ = _united(table, known, done)
+        done = take_in(run, table, receipt | {"dialects": told}, folder / "again", (local, compression), after=taken_after(run, table, receipt))
+        schema, done, _ = _united(table, known, done, headers_of(metadata))
         try:
             done = [_without_known(run, table, base, item, schema, folder / f"new-{i}") for i, item in enumerate(done)]
         except SchemaRefused as refused:
@@ -174,9 +178,12 @@ def retry(run: Run, source: Source, receipt: dict[str, Any], rejected: pl.DataFr
 
 
 def _latest(receipts: pl.DataFrame) -> pl.DataFrame:
-    """The receipts without those of files that are to be read anew by a later one."""
-    again = receipts.filter(pl.col("status") == "again").select("file", pl.col("first_landed").alias("landed_at"))
-    return receipts.join(again, on=["file", "landed_at"], how="anti", maintain_order="left")
+    """The receipts without those of files that are to be read anew by a later one; if several ask for that, the last does."""
+    is_again, came = pl.col("status") == "again", pl.coalesce("first_landed", "landed_at")
+    receipts = receipts.filter(~is_again | (pl.col("landed_at") == pl.col("landed_at").max().over("file", "first_landed")))
+    again = receipts.filter(is_again).select("file", came.alias("came"))
+    earlier = receipts.filter(~is_again).with_columns(came.alias("came")).join(again, on=["file", "came"], how="semi")
+    return receipts.join(earlier, on=["file", "landed_at"], how="anti", maintain_order="left")
 
 
 def _freshest(receipts: pl.DataFrame, before: Record | None) -> dt.datetime | None:
@@ -195,17 +202,17 @@ def _without_rows_there(
 ) -> tuple[list[Taken], list[str]]:
     """The files with what is new of those that are read `again`, and which these are; one that would now change what is there is left out."""
     kept: list[Taken] = []
-    read = set(again)
+    read, refused = set(again), set[str]()
     for i, item in enumerate(done):
-        raw = item.consumed.file.split("#")[0]
-        if raw not in again:
+        raw = file_of(item.consumed.file, read)
+        if raw is None:
             kept.append(item)
             continue
         try:
             kept.append(_without_known(run, table, base, item, schema, folder / f"new-{i}"))
         except SchemaRefused:  # readmit had found that it fits; what is declared has changed since
-            read.discard(raw)
-    return kept, sorted(read)
+            refused.add(raw)
+    return kept, sorted(read - refused)
 
 
 def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Schema, parts: Path) -> Taken:
@@ -226,7 +233,9 @@ def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Sc
         raise SchemaRefused(f"{item.consumed.name}: records that were taken in would read otherwise now", "Land a corrected file beside it")
     rows = int(was["content_rows"].item())
     write_parts(pl.concat(item.frames() or [pl.LazyFrame(schema=item.schema)]).join(held.select(ROW), on=ROW, how="anti", maintain_order="left"), parts)
-    return replace(item, parts=parts, held=None, content=None, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows}))
+    return replace(
+        item, parts=parts, held=None, content=None, there=rows, consumed=item.consumed.model_copy(update={"rows": item.consumed.rows - rows, "there": rows})
+    )
 
 
 def _take(receipts: pl.DataFrame, run: Run, source: Source, start: int, end: int) -> tuple[pl.DataFrame, int]:
@@ -256,20 +265,23 @@ def _known_schema(run: Run, before: Record | None) -> tuple[pl.Schema, dict[str,
     return schema_of(found[2])
 
 
-def _headers(metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
+def headers_of(metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The names that columns have in their files, where the table could not keep them."""
     return {column: said["header"] for column, said in metadata.items() if "header" in said}
 
 
-def _united(table: Table, there: pl.Schema, done: list[Taken]) -> tuple[pl.Schema, list[Taken], dict[str, pl.DataType]]:
-    """The table's columns with those that the files add, each file with how it fits, and the columns to be widened before it does."""
+def _united(table: Table, there: pl.Schema, done: list[Taken], headers: Mapping[str, str]) -> tuple[pl.Schema, list[Taken], dict[str, pl.DataType]]:
+    """The table's columns with those that the files add, each file with how it fits, and the columns to be widened before it does.
+
+    `headers` are the names that the table's columns have in files, where these are others.
+    """
     known = {name: dtype for name, dtype in there.items() if name not in PROVENANCE and name != RESCUED}
-    shape = Shape(known, table, new=not known)
+    shape = Shape(known, table, new=not known, headers=headers)
     fitted: list[Taken] = []
     widened: dict[str, pl.DataType] = {}
     for item in done:
         if item.accepted:
-            found = fit(shape, item.schema, item.consumed.name)
+            found = fit(shape, item.schema, item.consumed.name, item.renamed)
             item = (
                 replace(item, fit=found) if found.refused is None else _refused(item, found, f"{item.consumed.name} does not fit {table.name}: {found.refused}")
             )
@@ -277,6 +289,13 @@ def _united(table: Table, there: pl.Schema, done: list[Taken]) -> tuple[pl.Schem
             widened |= found.widened
         fitted.append(item)
     return pl.Schema(shape.columns | dict(PROVENANCE) | {RESCUED: pl.String()}), fitted, widened
+
+
+def _placed(item: Taken) -> dict[str, str]:
+    """The names in the file that columns cannot have, by the columns of the table that hold them."""
+    if item.fit is None:
+        return {}
+    return {target: item.renamed.get(name, name) for name, target in item.fit.places.items() if item.renamed.get(name, name) != target}
 
 
 def _refused(item: Taken, found: Fit, reason: str) -> Taken:

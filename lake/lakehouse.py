@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from lake.catalog import Catalog, Row
-from lake.delta import Snapshot
-from lake.descent import column_rows
-from lake.edges import DIRECTIONS
+from lake.compared import compare_releases
+from lake.compatibility import check_schemas
+from lake.drawing import lineage_svg
 from lake.errors import UnknownName
+from lake.existing import open_existing
+from lake.forecast import Changes, forecast
 from lake.freshness import freshness
-from lake.lineage import downstream, upstream
-from lake.log import key_of_record
-from lake.pipeline import every_pipeline, find_table
-from lake.profile import DRIFT, PROFILE, drift_rows, profile_rows
-from lake.release import Release, find_release, numbers, read_release
+from lake.handle import TableHandle
+from lake.lineage import edges
+from lake.marks import marked, release_rows
+from lake.moved import moved
+from lake.pipeline import every_pipeline, load_pipeline, loaded, pipelines_for
+from lake.release import Release, find_release, release_before, release_meant
 from lake.replay import replay
 from lake.run import begin_run, run_that_reads
 from lake.settings import Settings, load_settings
-from lake.showing import lake_html, table_html
+from lake.showing import lake_html
 from lake.sql import sql_over
-from lake.store import Store, open_store
-from lake.table import Upcast
-from lake.trace import LIMIT, Reached, Trace, reach, trace
-from lake.upcast import upcast
+from lake.store import Store
+from lake.table import LAYERS
+from lake.trace import Reached, reach
 from lake.verify import verify
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_COLUMN_ROWS = {"direction": pl.String, "depth": pl.Int64, "table": pl.String, "column": pl.String, "kind": pl.String, "of": pl.String, "hop": pl.String}
 _FRESHNESS: dict[str, Any] = {
     "table": pl.String, "fresh": pl.Boolean, "age_seconds": pl.Float64, "promised_seconds": pl.Float64, "freshest": pl.Datetime("us", "UTC"), "owner": pl.String,
+}  # fmt: skip
+_UNRELEASED = pl.List(pl.Struct({"table": pl.String(), "why": pl.String()}))
+_COMPARED = {
+    "table": pl.String, "what": pl.String, "version_before": pl.Int64, "version_after": pl.Int64, "rows_before": pl.Int64, "rows_after": pl.Int64,
+    "added": pl.Int64, "removed": pl.Int64, "changed": pl.Int64, "columns": pl.String,
+}  # fmt: skip
+_PLANNED: dict[str, Any] = {
+    "table": pl.String,
+    "run": pl.Boolean,
+    "changes": pl.String,
+    "mode": pl.String,
+    "why": pl.String,
+    "estimated_rows": pl.Int64,
+    "waiting": pl.Int64,
+    "landed": pl.Int64,
+    "inputs": pl.List(pl.Struct({"table": pl.String, "start": pl.Int64, "end": pl.Int64})),
+}
+_FINDINGS: dict[str, Any] = {
+    "table": pl.String, "column": pl.String, "what": pl.String, "class": pl.String, "breaking": pl.Boolean,
+    "downstream": pl.List(pl.Struct({"table": pl.String, "column": pl.String})), "note": pl.String,
 }  # fmt: skip
 _VERIFIED = {"table": pl.String, "checked": pl.String, "rows": pl.Int64, "verdict": pl.String, "why": pl.String}
 _REPLAYED = {
@@ -47,11 +68,11 @@ _REPLAYED = {
 def open(env: str | None = None, release: int | str | dt.date | None = "latest", **settings: Any) -> Lake:  # noqa: A001  # lake.open() is the name people type
     """The lake of this project, as of one release: "latest", a number, a date, or None for whatever is committed now.
 
-    Further keywords override settings (`root=`, `endpoint=`, …). Raises UnknownName if there is no such release, and
+    Further keywords override settings (`root=`, `endpoint=`, …). Raises UnknownName if there is no such release or no lake, and
     StoreUnreachable or StoreRefused if the store cannot be read.
     """
     chosen = load_settings(env=env, **settings)
-    store = open_store(chosen)
+    store = open_existing(chosen)
     try:
         pinned = None if release is None else find_release(store, release)
         if release is not None and pinned is None:
@@ -82,23 +103,92 @@ class Lake:
         if self.release is None:
             return TableHandle(self._catalog, name, self._catalog.last(name)[0], self._settings)
         if name not in self.release.tables:
+            self.store.names.check(name)
             raise UnknownName.among("table", name, self.release.tables)
         pins = {table: pin.version for table, pin in self.release.tables.items()}
         return TableHandle(self._catalog, name, pins[name], self._settings, pins, self.release.number)
 
-    def tables(self) -> pl.DataFrame:
-        """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary."""
-        return _frame(self._catalog.tables(self._pins))
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __bool__(self) -> bool:
+        return True  # a lake without tables is one too
+
+    def keys(self) -> list[str]:
+        """The names of the tables, bronze first."""
+        return self._names()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.keys()
+
+    def tables(self, search: str | None = None) -> pl.DataFrame:
+        """One row a table: table, layer, rows, bytes, files, version, schema_version, rejects, freshest, fresh, updated, owner, summary, note.
+
+        `note` says where a table is held, not released, retired, or filled by no flow. With `search`, those that have each of its words in
+        their name, summary, owner or tags, or in a column's name or meaning; `found` then has these columns.
+        """
+        rows = marked(self._catalog, self._catalog.tables(self._pins), self._settings)
+        return _frame(rows if search is None else self._catalog.search(search, rows))
+
+    def versions(self) -> pl.DataFrame:
+        """One row a table of the release that is open: table, version, schema_version, rows, content, what (became of it since the one before).
+
+        Raises UnknownName where none is open.
+        """
+        if self.release is None:
+            raise UnknownName("no release is open, so no versions are pinned", 'Open one: lake.open(release="latest")')
+        went = {one.table: one.words for one in moved(release_before(self.store, self.release), self.release)}
+        return _frame([{"table": name, **pin.model_dump(), "what": went.get(name, "as before")} for name, pin in self.release.tables.items()])
+
+    def plan(self, subject: str | None = None, *, full: bool = False) -> pl.DataFrame:
+        """What a run would do now, one row a bronze table and a hop (of one subject, or of all). Writes nothing.
+
+        Columns: table, run, changes (yes, no, or maybe: that depends on rows), mode, why, estimated_rows, waiting and landed (files), inputs.
+
+        It is about the tables as they are now, whichever release is open. Raises UnknownName for a subject that is not there.
+        """
+        settings = self._settings or load_settings()
+        pipelines = [load_pipeline(settings, subject)] if subject is not None else every_pipeline(settings)
+        run = run_that_reads(settings, self.store, "plan")
+        foreseen: dict[str, Changes] = {}
+        rows = [row | {"inputs": list(row["inputs"].values())} for each in pipelines for row in forecast(run, each, full=full, foreseen=foreseen)]
+        return pl.DataFrame(rows, schema=_PLANNED)
+
+    def check_schemas(self, subject: str | None = None, *, against: int | None = None) -> pl.DataFrame:
+        """What the code would change in the tables, one row a change: table, column, what, class, breaking, downstream, note.
+
+        Compared with the release that is open, or `against` another. Raises UnknownName.
+        """
+        settings = self._settings or load_settings()
+        number = against if against is not None or self.release is None else self.release.number
+        found = check_schemas(self.store, every_pipeline(settings), flow=subject, against=number)
+        return pl.DataFrame([finding.row for finding in found.findings], schema=_FINDINGS)
 
     def releases(self) -> pl.DataFrame:
-        """One row a release, newest first: release, at, flow, run, tables, note (what it rolls back to, and what is held)."""
-        rows = []
-        for number in reversed(numbers(self.store)):
-            release = read_release(self.store, number)
-            rows.append(
-                {"release": number, "at": release.at, "flow": release.run.flow, "run": release.run.id, "tables": len(release.tables), "note": release.note}
-            )
-        return _frame(rows)
+        """One row a release, newest first: release, at, flow, run, tables, note (what it rolls back to, and what is held) and unreleased (of the
+        newest: the tables that its readers do not see as they are now, each with why).
+        """
+        return pl.DataFrame(release_rows(self._catalog), schema_overrides={"unreleased": _UNRELEASED}, infer_schema_length=None)
+
+    def diff(self, before: int | str | dt.date, after: int | str | dt.date | None = None) -> pl.DataFrame:
+        """One row a table that two releases do not pin alike: from `before` to `after` (a number, a date or "latest"; None: the release that is open).
+
+        Columns: table, what, version_before, version_after, rows_before, rows_after, added, removed, changed (rows), columns (in which changed
+        rows differ). Reads the keys of files that the two do not share; nothing of tables whose recorded content is the same. Raises UnknownName.
+        """
+        old = release_meant(self.store, before)
+        new = self.release if after is None and self.release is not None else release_meant(self.store, "latest" if after is None else after)
+        return pl.DataFrame(compare_releases(self.store, old, new), schema=_COMPARED)
+
+    def picture(self) -> str:
+        """How the tables of the release are made from one another, raw sources first, as an SVG picture."""
+        return lineage_svg(edges(self._catalog, self._pins), title="Lineage of the lake")
 
     def reach(self, place: str) -> Reached:
         """Every row that the raw record `FILE:RECORD` reached, in every table, and the releases that have it. Raises UnknownName."""
@@ -108,7 +198,7 @@ class Lake:
             if self.release
             else {name: self._catalog.log(name).version() for name in self._catalog.names()}
         )
-        return reach(run_that_reads(settings, self.store, "trace"), every_pipeline(settings), place, versions)
+        return reach(run_that_reads(settings, self.store, "trace"), pipelines_for(settings), place, versions)
 
     def history(self) -> pl.DataFrame:
         """One row a commit of every table, newest first: table, and what `TableHandle.history` says. Reads every log that is still there."""
@@ -128,7 +218,7 @@ class Lake:
         versions = {name: self[name].version for name in tables or self._names()}
         settings = self._settings or load_settings()
         run = run_that_reads(settings, self.store, "verify")
-        flows = every_pipeline(settings)
+        flows = pipelines_for(settings, *tables)
         return pl.DataFrame([row for flow in flows for row in verify(run, flow, share=share, seed=seed, versions=versions)], schema=_VERIFIED)
 
     def replay(self) -> pl.DataFrame:
@@ -140,7 +230,8 @@ class Lake:
             raise UnknownName("only a release can be replayed", 'Open one: lake.open(release="latest")')
         settings = self._settings or load_settings()
         with begin_run(settings, "replay", "python") as run:
-            found = list(replay(run, self.release, every_pipeline(settings)))
+            flows, refused = loaded(settings)
+            found = list(replay(run, self.release, flows, refused=refused))
         return pl.DataFrame([{name: getattr(one, name) for name in _REPLAYED} for one in found], schema=_REPLAYED)
 
     def duckdb(self, *tables: str) -> DuckDBPyConnection:
@@ -154,10 +245,11 @@ class Lake:
 
     @property
     def _pins(self) -> dict[str, int] | None:
-        return {name: pin.version for name, pin in self.release.tables.items()} if self.release else None
+        return {name: self.release.tables[name].version for name in self._names()} if self.release else None
 
     def _names(self) -> list[str]:
-        return list(self.release.tables) if self.release else self._catalog.names()
+        names = list(self.release.tables) if self.release else self._catalog.names()
+        return sorted(names, key=lambda name: (LAYERS.index(name.split(".")[0]), name))
 
     def close(self) -> None:
         """Let go of the store; an embedded one stops with its last user. Frames not collected yet can no longer be read."""
@@ -169,137 +261,6 @@ class Lake:
 
     def _repr_html_(self) -> str:
         return lake_html(self._catalog, repr(self), self._catalog.tables(self._pins), self._pins)
-
-
-class TableHandle:
-    """One table at one version."""
-
-    def __init__(
-        self, catalog: Catalog, name: str, version: int, settings: Settings | None = None, pins: Mapping[str, int] | None = None, release: int | None = None
-    ) -> None:
-        self._catalog = catalog
-        self._release = release
-        self._settings = settings
-        self._pins = pins
-        self.name = name
-        self.version = version
-
-    def scan(self, *, schema: int | Literal["newest"] | None = None) -> pl.LazyFrame:
-        """The rows, lazily: only the columns and row groups a query needs are read.
-
-        `schema` asks for a later schema version than that of the rows, by number or "newest": code written for that one then reads
-        rows of an older release. Raises UnknownName for a version there is not, and SchemaRefused where the declared table has no
-        `upcasts` function for a column that needs one.
-        """
-        rows = self._catalog.snapshot(self.name, self.version).scan()
-        if schema is None:
-            return rows
-        return upcast(rows, self._documents(schema), self._upcasts())
-
-    def _documents(self, wanted: int | str) -> list[dict[str, Any]]:
-        """The schema documents from the one of these rows to the one wanted."""
-        mine = self._catalog.last(self.name, version=self.version)[1].schema_version
-        known = {record.schema_version: record.schema_document for _, record in reversed(self._catalog.log(self.name).records()) if record.schema_document}
-        last = max(known) if wanted == "newest" else int(wanted)
-        if last not in known or last < mine:
-            raise UnknownName(f"{self.name} has no schema version {wanted} at or after {mine}, that of these rows", f"There is: {', '.join(map(str, known))}")
-        return [document for number, document in known.items() if mine <= number <= last]
-
-    def _upcasts(self) -> Mapping[str, Upcast]:
-        declared = find_table(self._settings, self.name) if self._settings is not None else None
-        return declared.upcasts if declared is not None else {}
-
-    def history(self) -> pl.DataFrame:
-        """One row a commit up to this version, newest first: version, at, run, flow, mode, reason, ledger, rules, rows and more."""
-        return _frame([row for row in self._catalog.history(self.name) if row["version"] <= self.version])
-
-    def schema_versions(self) -> pl.DataFrame:
-        """One row a schema version, newest first: schema_version, since_version, at, class, changes, columns."""
-        return _frame([row for row in self._catalog.schema_versions(self.name) if row["since_version"] <= self.version])
-
-    def lineage(self, column: str | None = None) -> pl.DataFrame:
-        """Upstream at the versions read, then downstream: direction, depth, name, kind, version, detail, of.
-
-        Of a `column`: what it is made from, down to the columns of raw files, then what is made from it, one row for each column
-        reached: direction, depth, table, column, kind, of, hop. Raises UnknownName for a column that the table does not have.
-        """
-        if column is not None:
-            above, below = (column_rows(self._catalog, self.name, column, to, versions=self._pins) for to in DIRECTIONS)
-            return pl.DataFrame([*above, *below[1:]], schema=_COLUMN_ROWS)
-        up = upstream(self._catalog, self.name, self.version).rows("upstream")
-        down = downstream(self._catalog, self.name).rows("downstream")
-        return _frame([*up, *(row for row in down if row["depth"])])
-
-    def trace(self, *, limit: int = LIMIT, **key: Any) -> Trace:
-        """The rows with these values (`carrier="UA", flight_date="2013-02-09"`), at most `limit`, followed down to the raw records and computed again.
-
-        What comes back has `.rows` (every row of every table that matters), `.raw` (the records as they stand in their files) and
-        `.verdict`. Reads the files that may hold a row that matters, and whole raw files: a second or two for each of a few dozen megabytes.
-        Raises UnknownName for a column or value that cannot be, and for a key that no row has, naming the nearest.
-        """
-        settings = self._settings or load_settings()
-        run = run_that_reads(settings, self._catalog.store, "trace")
-        return trace(run, every_pipeline(settings), self.name, self.version, key, limit=limit, release=self._release)
-
-    def rejects(self, *, stopped: bool = False) -> pl.LazyFrame:
-        """Rows rejected on their way into the table, with the rules they broke, their values as JSON, and their raw place.
-
-        With `stopped`, those of the last run that was stopped by rules or limits and published nothing of the table.
-        """
-        return self._catalog.rejects(self.name, stopped=stopped)
-
-    def quality(self) -> pl.DataFrame:
-        """One row a broken rule, or a rule of the table as a whole, and commit up to this version, newest first.
-
-        Columns: version, at, rule, rows (set aside, or kept with a warning), read, share, severity, holds, value and limit (in words).
-        """
-        rows: list[Row] = []
-        for commit in self._catalog.history(self.name):
-            if commit["version"] > self.version or commit["kind"] == "maintenance":
-                continue
-            read = commit["ledger"].get("read", 0)
-            about = {"version": commit["version"], "at": commit["at"], "read": read}
-            for severity, counts in (("quarantine", commit["rules"]), ("warn", commit["warned"])):
-                rows += [
-                    about | {"rule": rule, "rows": count, "share": count / max(1, read), "severity": severity, "holds": False} for rule, count in counts.items()
-                ]
-            rows += [about | {"rule": check["name"]} | {key: check[key] for key in ("severity", "holds", "value", "limit")} for check in commit["checks"]]
-        schema: dict[str, Any] = {
-            "version": pl.Int64, "at": pl.Datetime("us", "UTC"), "rule": pl.String, "rows": pl.Int64, "read": pl.Int64, "share": pl.Float64,
-            "severity": pl.String, "holds": pl.Boolean, "value": pl.String, "limit": pl.String,
-        }  # fmt: skip
-        return pl.DataFrame(rows, schema=schema)
-
-    def profile(self, since: int | None = None) -> pl.DataFrame:
-        """What the values are like, one row a column: rows, nulls, distinct (within distinct_low and distinct_high in 19 of 20 cases), min, quantiles, max, and more.
-
-        Frequent values (`top`) and the ends of texts only where the table allows samples. Quantiles are within 1.3 % of their rank. With `since`, an earlier
-        version of the table, what moved: rows, null_share, distinct, mean, p50 of both, `ks` (0 alike, 1 apart), moved, what. Raises UnknownName.
-        """
-        now, document, values = self._catalog.profile(self.name, self.version)
-        if since is None:
-            return pl.DataFrame(profile_rows(self.name, self.version, now, document, values=values), schema=PROFILE)
-        before, *_ = self._catalog.profile(self.name, since)
-        return pl.DataFrame(drift_rows(self.name, (since, self.version), before, now, document), schema=DRIFT)
-
-    def rules(self) -> pl.DataFrame:
-        """One row a rule the table is held to: rule, severity, asked, rows (that broke it, of the last commit), holds, found."""
-        schema = {"rule": pl.String, "severity": pl.String, "asked": pl.String, "rows": pl.Int64, "holds": pl.Boolean, "found": pl.String}
-        return pl.DataFrame(self._catalog.rules(self.name, version=self.version), schema=schema)
-
-    def __repr__(self) -> str:
-        _, record = self._catalog.last(self.name, version=self.version)
-        return f"{self.name} version {self.version}: {record.rows:,} rows, {record.rejects:,} rejected. {record.summary}"
-
-    def _repr_html_(self) -> str:
-        return table_html(self._catalog, self.name, self.version)
-
-
-def released(store: Store, name: str, version: int) -> tuple[Snapshot, list[str]]:
-    """A table version's rows and its key, for comparing."""
-    catalog = Catalog(store)
-    _, record = catalog.last(name, version=version)
-    return catalog.snapshot(name, version), key_of_record(store, catalog.log(name), record)
 
 
 def _frame(rows: list[Row]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from lake.catalog import Catalog
 from lake.consumers import below
 from lake.receipts import LANDINGS
 from lake.record import Record
+from lake.wording import counted
 
 _READERS = 8
 
@@ -96,11 +97,11 @@ def _raw_files(catalog: Catalog, name: str, version: int) -> list[Node]:
     for at, record in reversed(catalog.log(name).records()):
         if at <= version:
             for file in record.files:
-                told = f"{file.rows:,} rows" + (f", {file.rejects:,} rejected" if file.rejects else "") + (f": {file.reason}" if file.reason else "")
+                told = f"{counted(file.rows, 'row')}" + (f", {file.rejects:,} rejected" if file.rejects else "") + (f": {file.reason}" if file.reason else "")
                 nodes.append(Node(file.file, "file", None, f"{file.name}, {told}"))
     return nodes
 
 
 def _how(record: Record) -> str:
     by = record.code.hop.rsplit(":", 1)[-1] if record.code else record.kind
-    return f"{record.rows:,} rows, by {by}, run {record.run.id}"
+    return f"{counted(record.rows, 'row')}, by {by}, run {record.run.id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import IO
@@ -10,6 +11,12 @@ from lake.errors import StoreError
 
 AVAILABLE = sys.platform != "win32"
 """Whether this system has them. Without, lake runs against a given endpoint only."""
+
+
+def private_folder(folder: Path) -> None:
+    """Have a folder for locks, which its user alone enters: whoever can open a file, if only to read it, can lock it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chmod(folder, 0o700)
 
 
 def take(path: Path, *, shared: bool = False, wait: bool = True) -> IO[str] | None:
@@ -36,3 +43,11 @@ def is_taken(path: Path) -> bool:
         return True
     handle.close()
     return False
+
+
+def is_at(handle: IO[str], path: Path) -> bool:
+    """Whether the file that `handle` has open is still the one at `path`: its folder was neither removed nor moved."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except OSError:
+        return False

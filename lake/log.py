@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from lake.errors import CommitConflict, NotFound, StoreError
+from lake.errors import DAMAGED_HINT, CommitConflict, Damaged, NotFound, StoreError
 from lake.meter import carried
 from lake.packed import PACKED, TOGETHER, chunk_of, packed_path, unpack
 from lake.record import RECORD_KEY, Record, read_record
@@ -76,6 +76,11 @@ class TableLog:
             if ending == "json" and stem.isdigit():
                 yield int(stem)
 
+    @property
+    def known(self) -> int:
+        """The newest version that was met so far, -1 if none was. No request."""
+        return self._known
+
     def exists(self) -> bool:
         """Whether the table was ever committed. One request at most, however long its history."""
         return self._known >= 0 or any(True for _ in self._store.walk(f"{self.path}/_delta_log"))
@@ -103,7 +108,13 @@ class TableLog:
         return dt.datetime.fromtimestamp(stamp / 1000, dt.UTC)
 
     def _read(self, version: int) -> list[Action]:
-        return [json.loads(line) for line in self._text(version).splitlines() if line.strip()]
+        try:
+            found = [json.loads(line) for line in self._text(version).splitlines() if line.strip()]
+            if found and all(isinstance(action, dict) for action in found):
+                return found
+        except ValueError:
+            pass
+        raise Damaged(f"{self.path} version {version}: its log is damaged: {self._store.uri(self.name(version))} is no commit", DAMAGED_HINT)
 
     def _text(self, version: int) -> str:
         """A commit as it is, from an object of its own or from those that are put together; where that was so before, these are looked into first."""
@@ -128,7 +139,7 @@ class TableLog:
                 except NotFound:
                     return {}
                 except ValueError as error:
-                    raise StoreError(f"cannot read the history of {self.path}: {place}: {error}", "Restore that object from a backup") from None
+                    raise Damaged(f"cannot read the history of {self.path}: {place}: {error}", DAMAGED_HINT) from None
                 self._packed = dict([*self._packed.items()][-1:]) | {first: found}
             return self._packed[first]
 
@@ -141,7 +152,11 @@ class TableLog:
         """What lake said in that commit; None if another engine made it."""
         for action in self.commit_at(version):
             if "commitInfo" in action:
-                return read_record(action["commitInfo"])
+                try:
+                    return read_record(action["commitInfo"], self._store.names)
+                except ValueError:
+                    told = f"{self.path} version {version}: its log is damaged: what {self._store.uri(self.name(version))} says of itself cannot be read"
+                    raise Damaged(told, DAMAGED_HINT) from None
         return None
 
     def last_record(self, *, until: int | None = None) -> tuple[int, Record] | None:
@@ -222,7 +237,7 @@ class TableLog:
         if self._pointer is None:
             try:
                 self._pointer = int(json.loads(self._store.get(f"{self.path}/_delta_log/_last_checkpoint"))["version"])
-            except NotFound:
+            except (NotFound, ValueError, LookupError, TypeError):  # it saves time only
                 self._pointer = -1
         return self._pointer
 

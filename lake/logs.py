@@ -11,10 +11,40 @@ import logging
 import sys
 from typing import Any, Literal, TextIO
 
+from lake.confidential import hidden, hidden_in
+from lake.plain_text import STEERING, in_line
 from lake.record import RunInfo
+from lake.spelling import finite
 
 _logger = logging.getLogger("lake")
 _logger.addHandler(logging.NullHandler())  # silence is the default: without it, errors would go to standard error twice
+
+
+class _Hiding(logging.Filter):
+    """Takes what is secret out of an event and its fields, whoever writes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be written: always."""
+        record.msg, record.args = hidden(record.getMessage()), None
+        if fields := getattr(record, "lake", None):
+            record.lake = hidden_in(fields)
+        return True
+
+
+_logger.addFilter(_Hiding())
+
+
+class HidingRecord(logging.LogRecord):
+    """A record of any logger that is told without what is secret, its traceback too: `logging.setLogRecordFactory(HidingRecord)` in processes of lake's."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if isinstance(self.exc_info, tuple) and self.exc_info[1] is not None:
+            self.exc_text = hidden(logging.Formatter().formatException(self.exc_info))
+
+    def getMessage(self) -> str:  # noqa: N802  # the name the base has
+        """The message, which whoever shows it asks for."""
+        return hidden(super().getMessage())
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -38,7 +68,9 @@ class JsonFormatter(logging.Formatter):
         fields: dict[str, Any] = getattr(record, "lake", {})
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         said = {"time": at, "level": record.levelname.lower(), "event": fields.get("event", "message"), "message": record.getMessage()}
-        return json.dumps(said | {name: value for name, value in fields.items() if value not in (None, "", {}, [])}, default=str, ensure_ascii=False)
+        told = said | {name: value for name, value in fields.items() if value not in (None, "", {}, [])}
+        text = json.dumps(finite(told), default=str, ensure_ascii=False, allow_nan=False)
+        return STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 class TextFormatter(logging.Formatter):
@@ -49,7 +81,7 @@ class TextFormatter(logging.Formatter):
         fields: dict[str, Any] = getattr(record, "lake", {})
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         words = [at, record.levelname, fields.get("event", ""), fields.get("run", ""), fields.get("step", "")]
-        return " ".join([*(str(word) for word in words if word), " ".join(record.getMessage().split())])
+        return in_line(" ".join([*(str(word) for word in words if word), " ".join(record.getMessage().split())]))
 
 
 def start_logs(kind: Literal["off", "text", "json"]) -> None:

@@ -20,16 +20,21 @@ from lake.datafile import sketch_path
 from lake.delta import file_of
 from lake.errors import CommitConflict, LakeError, NotFound
 from lake.log import schema_of_record
+from lake.packed import PACKED
 from lake.packing import pack_commits
+from lake.probe import by_clock_of
 from lake.receipts import LANDINGS, LOOKED_UP_BY, every_file
 from lake.record import Record
-from lake.release import expire_releases, numbers, read_release
+from lake.release import expire_releases, numbers, read_release, without_tables
 from lake.replay import SCRATCH
+from lake.retired import give_up, removed, retired
 from lake.run import Run
 from lake.schemas import clustered_by, is_sketched
 from lake.store import Blob
-from lake.table import path_of
+from lake.structural import abandoned
+from lake.table import path_of, quarantine_path_of, structure_path_of, tombstones_path_of
 from lake.uploads import abort, unfinished
+from lake.wording import counted, several
 
 _PASSES = 8
 Row = dict[str, Any]
@@ -54,13 +59,19 @@ class _Spans:
 def maintain(run: Run, *, dry_run: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
     """Tidy every table, the landings, releases, raw files and scratch places. One row a place: compacted, clustered, orphans, expired (files), packed (commits), bytes (freed)."""
     names = Catalog(run.store).folders()  # also those without a commit: what a killed first run left is tidied too
+    yield from _given_up(run, names, dry_run=dry_run)
+    gone = retired(run.store)
+    names = [name for name in names if name not in removed(gone)]
     if not dry_run:
-        yield from _arranged(run, names, told)
+        yield from _arranged(run, [name for name in names if name not in gone], told)
         yield _releases(run)
     needs = _needs(run, names)
     for path in sorted({*needs, *_tables_under(run, "quarantine"), *_tables_under(run, "system/tombstones")}):
         told(path)
         yield _tidied(run, path, needs.get(path, _Needs()), dry_run=dry_run)
+    for path in _tables_under(run, "system/structure"):
+        told(path)
+        yield _structure(run, path, dry_run=dry_run)
     told("raw")
     yield _raw(run, dry_run=dry_run)
     for scratch in (SCRATCH, partitions.SCRATCH):
@@ -77,6 +88,29 @@ def _arranged(run: Run, names: list[str], told: Callable[[str], None]) -> Iterat
         compacted = _again(lambda path=path, by=by: compact(run, path, sort=by))  # type: ignore[misc]
         clustered = _again(lambda path=path, by=by: cluster(run, path, by)) if path != LANDINGS else 0  # type: ignore[misc]
         yield _row(path, compacted=compacted, clustered=clustered, packed=pack_commits(run, path))
+
+
+def _given_up(run: Run, names: list[str], *, dry_run: bool) -> Iterator[Row]:
+    """Retired tables past the time they are kept: marked, taken out of the newest release, then removed; what a killed upkeep left of them too.
+
+    A table that one which stays was made from stays as well.
+    """
+    kept, now, marks = run.settings.retired, dt.datetime.now(dt.UTC), retired(run.store)
+    due = {name for name, mark in marks.items() if not mark.removed and kept is not None and mark.at < now - kept}
+    for name in names:
+        last = _record(run, path_of(name), run.log(path_of(name)).version()) if name not in due and name not in removed(marks) else None
+        due -= {given.table for given in last.inputs} if last else set()
+    doomed = due | removed(marks)
+    if doomed and not dry_run:
+        give_up(run.store, due)
+        without_tables(run.store, run.info, doomed)
+    for name in sorted(doomed & set(names)):
+        path = path_of(name)
+        places = (path, quarantine_path_of(name), tombstones_path_of(name), structure_path_of(name), f"{PACKED}/{path}")
+        there = [blob for place in places for blob in run.store.walk(place)]
+        if not dry_run:
+            run.store.delete(blob.path for blob in there)
+        yield _row(path, expired=len(there), size=sum(blob.size for blob in there))
 
 
 def _again(work: Callable[[], int]) -> int:
@@ -108,8 +142,9 @@ def _releases(run: Run) -> Row:
 def _needs(run: Run, names: list[str]) -> dict[str, _Needs]:
     """What releases, retained versions and tables that have not read everything need of each table."""
     needs = {path: _Needs() for path in [*map(path_of, names), LANDINGS]}
+    lost = removed(retired(run.store))
     for number in numbers(run.store):
-        for table, pin in read_release(run.store, number).tables.items():
+        for table, pin in ((table, pin) for table, pin in read_release(run.store, number).tables.items() if table not in lost):
             needs.setdefault(path_of(table), _Needs()).versions.add(pin.version)
     cutoff = dt.datetime.now(dt.UTC) - run.settings.retention
     for path in list(needs):
@@ -166,8 +201,10 @@ def _tidied(run: Run, path: str, needs: _Needs, *, dry_run: bool) -> Row:
         before = _record(run, path, newest)
         try:
             if before is None:
-                raise CommitConflict(path)
-            rearrange(run, path, newest, before, why=f"{len(orphans)} leftovers of runs that did not publish are removed")
+                raise CommitConflict(f"{path} has no commit of lake's", "Run maintenance again")
+            rearrange(
+                run, path, newest, before, why=f"{counted(len(orphans), 'leftover')} of runs that did not publish {several(len(orphans), 'is', 'are')} removed"
+            )
         except CommitConflict:
             orphans = []  # something moves here; next time
     doomed = [*orphans, *expired]
@@ -219,11 +256,23 @@ def _raw(run: Run, *, dry_run: bool) -> Row:
         before = _record(run, LANDINGS, newest) if newest >= 0 else None
         try:
             if before is not None:
-                rearrange(run, LANDINGS, newest, before, why=f"{len(orphans)} raw files without a receipt are removed")
+                rearrange(
+                    run, LANDINGS, newest, before, why=f"{counted(len(orphans), 'raw file')} without a receipt {several(len(orphans), 'is', 'are')} removed"
+                )
             run.store.delete(blob.path for blob in orphans)
         except CommitConflict:
             orphans = []
     return _row("raw", orphans=len(orphans), size=sum(blob.size for blob in orphans))
+
+
+def _structure(run: Run, place: str, *, dry_run: bool) -> Row:
+    """Structural lines of files that no commit took in."""
+    name = place.removeprefix("system/structure/").replace("/", ".")
+    old, log = _abandoned_before(run), run.log(path_of(name))
+    left = [blob for blob in abandoned(run.store, name, (record for _, record in log.back())) if blob.modified < old]
+    if not dry_run:
+        run.store.delete(blob.path for blob in left)
+    return _row(place, orphans=len(left), size=sum(blob.size for blob in left))
 
 
 def _scratch(run: Run, place: str, *, dry_run: bool) -> Row:
@@ -246,7 +295,7 @@ def _unfinished(run: Run, *, dry_run: bool) -> Row:
 
 def _abandoned_before(run: Run) -> dt.datetime:
     """What was written before this moment and belongs to nothing was left by a run that is gone."""
-    return dt.datetime.now(dt.UTC) - run.settings.grace
+    return by_clock_of(run.store) - run.settings.grace
 
 
 def _tables_under(run: Run, prefix: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from lake.disk import disks
 from lake.errors import LakeError
 from lake.logs import tell
 from lake.record import Record
@@ -118,6 +120,8 @@ class LakeCollector(Collector):
         try:
             if self._store is None:
                 self._store = open_store(self._settings)
+            elif self._store.names.number != self._store.renewed_names().number:
+                self._reader = Reader()  # what was summed up by names that are no more
             self._reader.read(self._store)
         except LakeError as error:
             if self._store is not None:
@@ -133,6 +137,7 @@ class LakeCollector(Collector):
         up = GaugeMetricFamily("lake_up", "1 if the store was read just now, else 0: what is told is what was read before", labels=("env",))
         up.add_metric((env,), float(self._is_read()))
         yield up
+        yield from _disks(self._settings)
         whole = self._whole
         if whole is None:
             return
@@ -154,6 +159,18 @@ class LakeCollector(Collector):
         except (LakeError, Late):
             return False
         return True
+
+
+def _disks(settings: Settings) -> Iterator[Metric]:
+    """Room on the disks of the machine that is asked, whatever the store does."""
+    free = GaugeMetricFamily("lake_disk_free_bytes", "Bytes free on a disk that lake writes to", labels=("env", "disk"))
+    total = GaugeMetricFamily("lake_disk_bytes", "Bytes of that disk", labels=("env", "disk"))
+    with contextlib.suppress(LakeError, OSError):
+        for disk in disks(settings):
+            free.add_metric((settings.env, disk.what), disk.free)
+            total.add_metric((settings.env, disk.what), disk.total)
+    yield free
+    yield total
 
 
 def _hop_seconds(env: str, tally: Tally) -> Metric:

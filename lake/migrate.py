@@ -25,6 +25,8 @@ from lake.publish import Draft, publish
 from lake.record import Ledger, Record
 from lake.run import Run
 from lake.table import Table, path_of
+from lake.type_names import type_name
+from lake.wording import counted
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Steps:
         """In words."""
         told = [f"column {old} renamed to {new}" for old, new in self.renamed.items()]
         told += [f"column {name} dropped" for name in self.dropped]
-        told += [f"column {name} widened to {dtype}" for name, dtype in self.widened.items()]
+        told += [f"column {name} widened to {type_name(dtype)}" for name, dtype in self.widened.items()]
         return "; ".join(told)
 
     def __bool__(self) -> bool:
@@ -76,7 +78,7 @@ def migrate(run: Run, table: Table, base: int, before: Record, steps: Steps, dec
     expressions, lost = _moved(there.schema, schema, steps)
     frame = there.scan()
     counts: dict[str, int] = frame.select(lost).collect(engine="streaming").row(0, named=True) if lost else {}
-    if bad := [f"{name} ({count:,} rows)" for name, count in counts.items() if count]:
+    if bad := [f"{name} ({counted(count, 'row')})" for name, count in counts.items() if count]:
         raise SchemaRefused(
             f"{table.name}: {steps.line}: values would be lost in {', '.join(bad)}", "Nothing was changed. Correct the declaration in tables.py"
         )
@@ -105,7 +107,8 @@ def _after(table: Table, there: pl.Schema, steps: Steps) -> pl.Schema:
         wanted = steps.widened.get(new, dtype)
         if (held := columns.get(new, wanted)) != wanted:
             raise SchemaRefused(
-                f"{table.name}: {steps.line}: {name} is {dtype} and {new} is {held}", "Nothing was changed. Declare one type for both in types="
+                f"{table.name}: {steps.line}: {name} is {type_name(dtype)} and {new} is {type_name(held)}",
+                "Nothing was changed. Declare one type for both in types=",
             )
         columns[new] = wanted
     return pl.Schema(columns)

@@ -32,6 +32,7 @@ from openlineage.client.transport import Transport
 
 from lake.catalog import Catalog
 from lake.descent import Descent, raw_name
+from lake.dtypes import stored_type_name
 from lake.edges import AS_ROWS, ROWS, UNKNOWN, Edge
 from lake.log import schema_of_record
 from lake.receipts import LANDINGS
@@ -39,6 +40,7 @@ from lake.record import Record, RunInfo
 from lake.settings import Settings, lineage_is_wanted
 from lake.store import Store
 from lake.table import path_of
+from lake.wording import counted
 
 _TOLD = ("ingest", "hop", "migration")
 _NAMES = uuid.UUID("6f1b9f0e-6f3c-5d1e-9d58-4d0f3f2b7a11")
@@ -166,7 +168,7 @@ class _Told:
         if known is None:
             return {}
         fields = [
-            schema_dataset.SchemaDatasetFacetFields(column["name"], str(column["type"]), column["description"] or None, ordinal_position=i)
+            schema_dataset.SchemaDatasetFacetFields(column["name"], stored_type_name(column["type"]), column["description"] or None, ordinal_position=i)
             for i, column in enumerate(known[2]["columns"], 1)
         ]
         return {"schema": schema_dataset.SchemaDatasetFacet(fields, producer=_producer())}
@@ -211,7 +213,7 @@ def _assertions(record: Record) -> Any:
     for severity, counts in (("error", record.rules), ("warn", record.warned)):
         for rule, count in counts.items():
             column = rule.split("|")[0] if "|" in rule else None
-            tests.append(data_quality_assertions_dataset.Assertion(rule, False, column=column, severity=severity, actual=f"{count} rows"))
+            tests.append(data_quality_assertions_dataset.Assertion(rule, False, column=column, severity=severity, actual=f"{counted(count, 'row')}"))
     return data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(tests, producer=_producer()) if tests else None
 
 

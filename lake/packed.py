@@ -31,6 +31,6 @@ def unpack(data: bytes) -> dict[int, str]:
     """The same back. Raises ValueError where it is damaged."""
     try:
         lines = zstandard.ZstdDecompressor().decompress(data).decode().split("\n")
-    except zstandard.ZstdError as error:
-        raise ValueError(f"commits put together cannot be read: {error}") from None
+    except zstandard.ZstdError:
+        raise ValueError("commits put together are damaged") from None
     return dict(json.loads(line) for line in lines if line)

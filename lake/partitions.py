@@ -35,6 +35,7 @@ from lake.run import Run
 from lake.schemas import describe, sketched_columns
 from lake.table import path_of
 from lake.transform import Staged, stage
+from lake.wording import counted
 
 SCRATCH = "system/partitions"
 _AT_ONCE = 4  # files
@@ -84,6 +85,19 @@ class Partition(_Frozen):
         return f"{self.table} {self.number + 1} of {self.of}"
 
 
+class Failed(_Frozen):
+    """Why a partition came to nothing: which error of lake's, in its words."""
+
+    failed: str
+    message: str
+    hint: str | None
+
+    def error(self) -> LakeError:
+        """The error that it tells of."""
+        kind = getattr(errors, self.failed, LakeError)
+        return (kind if isinstance(kind, type) and issubclass(kind, LakeError) else LakeError)(self.message, self.hint)
+
+
 class Done(_Frozen):
     """What came of a partition: files in the store, and its part of the counts."""
 
@@ -104,14 +118,7 @@ class Done(_Frozen):
     conversions: dict[str, str]
     freshest: dt.datetime | None
     asked: dict[str, int]
-
-
-class Failed(_Frozen):
-    """Why a partition came to nothing: which error of lake's, in its words."""
-
-    failed: str
-    message: str
-    hint: str | None
+    stopped: Failed | None = None
 
 
 def answered(text: str) -> Done:
@@ -119,9 +126,7 @@ def answered(text: str) -> Done:
     told = json.loads(text)
     if "failed" not in told:
         return Done.model_validate(told)
-    failed = Failed.model_validate(told)
-    kind = getattr(errors, failed.failed, LakeError)
-    raise (kind if isinstance(kind, type) and issubclass(kind, LakeError) else LakeError)(failed.message, failed.hint)
+    raise Failed.model_validate(told).error()
 
 
 def cut(run: Run, plan: Plan) -> tuple[list[Partition], str | None]:
@@ -179,7 +184,10 @@ def _may_stand(plan: Plan) -> bool:
 def carry(run: Run, hop: Hop, partition: Partition) -> Done:
     """Do one partition. Raises what a hop raises; LakeError where this process has other code than the run."""
     if hop.fingerprint != partition.fingerprint:
-        raise LakeError(f"{partition.table} was planned with other code than is here", "Have the same checkout wherever partitions are done")
+        raise LakeError(
+            f"{partition.table} was planned with other code than is here",
+            "Have the same checkout, packages and values of the environment variables that the hop reads wherever partitions are done",
+        )
     plan = Plan(hop, partition.base, None, partition.inputs, partition.mode, partition.reason, True, within=partition.within)
     given = partition.inputs[hop.driver]
     schema = run.snapshot(path_of(given.table), given.end).schema
@@ -200,6 +208,7 @@ def carry(run: Run, hop: Hop, partition: Partition) -> Done:
         read=staged.read, out=staged.out, passed=staged.passed, rejected=staged.rejected, rules=staged.rules, warned=staged.warned, counted=staged.counted,
         intact=staged.intact, content=(staged.content.rows, staged.content.low, staged.content.high), conversions=staged.conversions,
         freshest=staged.freshest, asked=dict(+((run.store.requests + run.store.bytes) - before)),
+        stopped=Failed(failed=type(staged.stopped).__name__, message=staged.stopped.message, hint=staged.stopped.hint) if staged.stopped else None,
     )  # fmt: skip
 
 
@@ -209,7 +218,7 @@ def gathered(run: Run, plan: Plan, partitions: Sequence[Partition], done: Sequen
     Raises LakeError where an answer is missing or there are two of one partition: nothing is then published.
     """
     if sorted(one.number for one in done) != list(range(len(partitions))):
-        raise LakeError(f"{plan.hop.table.name}: of {len(partitions)} partitions there are {len(done)} answers", "Run again")
+        raise LakeError(f"{plan.hop.table.name}: {counted(len(partitions), 'partition')}, and {counted(len(done), 'answer')}", "Run again")
     first, stands = done[0], partitions[0].stands
     rules, warned = Counter[str](), Counter[str]()
     conversions: dict[str, str] = {}
@@ -232,6 +241,7 @@ def gathered(run: Run, plan: Plan, partitions: Sequence[Partition], done: Sequen
         dict(sorted(warned.items())), sum(one.counted or 0 for one in done) if first.counted is not None else None,
         None if None in marks else all(marks), content, conversions, max((one.freshest for one in done if one.freshest), default=None), dead,
         standing=tuple(place.file() for one in done for place in one.good) if stands else (),
+        stopped=next((one.stopped.error() for one in done if one.stopped), None),
     )  # fmt: skip
 
 

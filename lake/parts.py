@@ -28,8 +28,8 @@ class Described:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is a command of lake's."""
-        return self.command[:1] == ("lake",)
+        """Whether it is a process of lake's own, rather than a server that lake starts for others too."""
+        return self.command[:1] == ("lake",) and self.name != "prefect"
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """What it has in its environment wherever it runs, apart from addresses and keys."""
@@ -38,7 +38,7 @@ class Described:
 
 PARTS = (
     Described("store", "holds everything: any S3-compatible store that passes `lake doctor`"),
-    Described("prefect", "schedules runs and shows them", ("prefect", "server", "start"), port=4200),
+    Described("prefect", "schedules runs and shows them", ("lake", "prefect"), port=4200),
     Described("worker", "registers deployments and automations with Prefect, and runs what is due", ("lake", "worker"), needs=("store", "prefect")),
     Described("watch", "looks at sources for files that arrive", ("lake", "watch"), needs=("store", "prefect")),
     Described("metrics", "serves metrics for Prometheus", ("lake", "metrics"), port=9464, needs=("store",)),

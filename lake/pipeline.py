@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import graphlib
-import importlib
-import importlib.machinery
-import importlib.util
-import os
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import polars as pl
 
-from lake.errors import CommitConflict, DeclarationError, LakeError, RunFailed, UnknownName, translated
+from lake.errors import CommitConflict, DeclarationError, LakeError, RunFailed, translated
 from lake.execute import execute
 from lake.hop import Hop
 from lake.ingest import ingest
-from lake.landing import Landed, Progress, land
+from lake.landed import Landed, landed_line
+from lake.landing import Progress, land
+from lake.loading import open_flows, project_of, subjects
 from lake.logs import tell
-from lake.meter import Spent, at_work, metered
+from lake.meter import at_work, metered
+from lake.moved import moved
 from lake.outcome import Outcome
 from lake.plan import Range
-from lake.release import Release, find_release, publish_release, subject_of
+from lake.raw_share import confirm_reading
+from lake.release import find_release, publish_release, release_before, subject_of
+from lake.report import Report, StepResult
+from lake.retired import Retired, retired
 from lake.run import Run
 from lake.settings import Settings
 from lake.source import Source
 from lake.table import Table, path_of
 from lake.telemetry import add_phases, describe, failed, step_span
+from lake.together import Declared, Project
 
-_FILES = ("sources", "tables", "hops")
+__all__ = [
+    "Pipeline",
+    "Report",
+    "Step",
+    "StepResult",
+    "do_step",
+    "every_pipeline",
+    "find_table",
+    "landed_line",
+    "load_pipeline",
+    "loaded",
+    "open_flows",
+    "pipelines_for",
+    "raise_refused",
+    "recomputed",
+    "subjects",
+]
+
 _ROUNDS = 5
-_TOLD = 3  # notices in a line
 
 
 @dataclass(frozen=True)
@@ -49,102 +64,14 @@ class Step:
     after: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """What a step did: outcomes (one a commit), what landed, what it spent, and a line that says it."""
-
-    step: str
-    kind: str
-    outcomes: tuple[Outcome, ...]
-    landed: Landed | None
-    seconds: float
-    spent: Spent = field(default_factory=lambda: Spent({}, {}))
-
-    @property
-    def line(self) -> str:
-        """The step in one line, for logs."""
-        if self.landed is not None:
-            return landed_line(self.landed)
-        last = self.outcomes[-1]
-        if not last.changed:
-            return last.reason
-        did = "; ".join(f"{outcome.ledger.line()} ({outcome.reason})" for outcome in self.outcomes)
-        told = [notice for outcome in self.outcomes for notice in outcome.notices]
-        more = [f"and {len(told) - _TOLD} more, see `lake show {self.step}`"] if len(told) > _TOLD else []
-        return f"version {last.version}: " + "; ".join([did, *told[:_TOLD], *more])
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The step as fields, for logs and traces. Rows are summed over its commits; `seconds` is all of it, `phases` what is known of where they went."""
-        said: dict[str, Any] = {
-            "step": self.step,
-            "kind": self.kind,
-            "seconds": round(self.seconds, 4),
-            "phases": self.spent.seconds,
-            "store": self.spent.store,
-        }
-        if self.landed is not None:
-            landed = self.landed
-            said |= {
-                "new": len(landed.new),
-                "known": landed.known,
-                "duplicates": len(landed.duplicates),
-                "bytes": landed.bytes,
-                "problems": len(landed.problems),
-            }
-        if self.outcomes:
-            last = self.outcomes[-1]
-            ledger: Counter[str] = Counter()
-            for outcome in self.outcomes:
-                ledger.update({entry: count for entry, count in outcome.ledger if count})
-            said |= {"table": last.table, "version": last.version, "changed": last.changed, "mode": last.mode, "reason": last.reason}
-            said |= {"rows": last.rows, "rejects": last.rejects, "ledger": dict(ledger)}
-        return said
-
-
-@dataclass
-class Report:
-    """What a run did: results by step, failures by step, and the release it ended with."""
-
-    results: dict[str, StepResult] = field(default_factory=dict)
-    failures: dict[str, LakeError] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    release: Release | None = None
-    released: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """How the run ended, in a few words: what it released, or why nothing."""
-        if self.release is None:
-            return "nothing to release"
-        if self.released:
-            return f"release {self.release.number}"
-        subjects = {subject_of(outcome.table) for result in self.results.values() for outcome in result.outcomes}
-        if held := [why for subject, why in self.release.held.items() if subject in subjects]:
-            return f"release {self.release.number} is held ({held[0]}); `lake release resume` lets runs release again"
-        return f"nothing new; release {self.release.number} stands"
-
-    @property
-    def changed(self) -> bool:
-        """Whether any table has a new version or any file landed."""
-        return any(outcome.changed for result in self.results.values() for outcome in result.outcomes) or any(
-            result.landed is not None and (result.landed.new or result.landed.duplicates) for result in self.results.values()
-        )
-
-    def raise_failures(self) -> None:
-        """Raise the failure of the run, if there was one: RunFailed naming each step, or the single step's own error."""
-        problems = [str(error) if str(error).startswith(step) else f"{step}: {error}" for step, error in self.failures.items()]
-        if problems:
-            rest = f"; {len(self.skipped)} steps that need them did not run" if self.skipped else ""
-            raise RunFailed("; ".join(problems) + rest, "The last release stands. Correct this and run again")
-
-
 class Pipeline:
-    """The sources and hops of one subject. Raises DeclarationError where they do not fit together."""
+    """The sources and hops of one subject. Raises DeclarationError where they do not fit together, or not with the rest of the `project` they are part of."""
 
-    def __init__(self, name: str, sources: Iterable[Source], hops: Iterable[Hop], *, description: str = "") -> None:
+    def __init__(self, name: str, sources: Iterable[Source], hops: Iterable[Hop], *, description: str = "", project: Project | None = None) -> None:
         self.name = name
         self.description = description
+        sources, hops = tuple(sources), tuple(hops)
+        (project or Project((Declared(name, sources, hops),))).check(name)
         self.sources = {source.name: source for source in sources}
         self.hops = {hop.table.name: hop for hop in hops}
         self.steps = self._ordered()
@@ -155,20 +82,42 @@ class Pipeline:
             steps[f"land {source.name}"] = Step(f"land {source.name}", "land", source, ())
             steps[source.into.name] = Step(source.into.name, "ingest", source, (f"land {source.name}",))
         for name, hop in self.hops.items():
-            if name in steps:
-                raise DeclarationError(f"{name} is filled twice in {self.name}")
             steps[name] = Step(name, "hop", hop, tuple(hop.upstream()))
-        try:
-            order = list(graphlib.TopologicalSorter({name: [up for up in step.after if up in steps] for name, step in steps.items()}).static_order())
-        except graphlib.CycleError as cycle:
-            raise DeclarationError(f"{self.name}: the hops run in a circle: {' → '.join(cycle.args[1])}", "Break it") from None
+        order = list(graphlib.TopologicalSorter({name: [up for up in step.after if up in steps] for name, step in steps.items()}).static_order())
         return tuple(Step(s.name, s.kind, s.work, tuple(up for up in s.after if up in steps)) for s in (steps[name] for name in order))
 
     def prepare(self, run: Run) -> None:
-        """Have the run read tables that other flows fill as they are released, so that it never builds on a run of theirs that may yet fail."""
+        """Have the run know what it fills, and read tables that other flows fill as they are released: it never builds on a run of theirs that may yet fail."""
+        for name in dict.fromkeys([*(step.name for step in self.steps if step.kind != "land"), *(up for hop in self.hops.values() for up in hop.upstream())]):
+            run.store.names.check(name)
+        run.filled = frozenset(step.name for step in self.steps if step.kind != "land")
+        self.check_retired(retired(run.store))
         last = find_release(run.store)
         foreign = {table for hop in self.hops.values() for table in hop.upstream()} - {step.name for step in self.steps}
         run.pins = {table: last.tables[table].version for table in foreign if table in last.tables} if last else {}
+
+    def check_retired(self, gone: Mapping[str, Retired]) -> None:
+        """Raise LakeError where one of the tables that it fills is retired."""
+        if mine := [step.name for step in self.steps if step.name in gone]:
+            again = "Give the table another name" if gone[mine[0]].removed else f"To fill it again: `lake retire {mine[0]} --undo`"
+            raise LakeError(f"{mine[0]} is {gone[mine[0]].words}", f"{again}; or take what fills it out of the code")
+
+    def check_range(self, backfill: Range | None, tables: Iterable[str] = ()) -> None:
+        """Raise DeclarationError where a range suits none of the `tables` named, or of all: none declares a time, or a bound is of another kind."""
+        chosen = frozenset(tables)
+        timed = [(hop.table, hop.table.time) for name, hop in self.hops.items() if hop.table.time and (not chosen or name in chosen)]
+        if backfill is None:
+            return
+        if not timed:
+            raise DeclarationError(
+                f"no table of {', '.join(sorted(chosen)) or self.name} declares a time, so there is no range to compute", "Declare Table(…, time=…)"
+            )
+        for table, column in timed:
+            if table.contract is not None:
+                try:
+                    backfill.among(column, table.contract.columns()[column].dtype)
+                except DeclarationError as error:
+                    raise DeclarationError(f"{table.name}: {error.message}", error.hint) from None
 
     def run(
         self,
@@ -183,6 +132,7 @@ class Pipeline:
 
         `full` and `backfill` are about the `tables` named, or about all; the others follow as they need to.
         """
+        self.check_range(backfill, tables := tuple(tables))
         report = Report()
         self.prepare(run)
         waiting = {step.name: step for step in self.steps}
@@ -211,13 +161,13 @@ class Pipeline:
         """Release what a run made, unless something failed."""
         for name, result in report.results.items():
             if result.landed is not None and result.landed.problems:
-                report.failures[name] = LakeError("; ".join(result.landed.problems))
+                report.failures[name] = LakeError("; ".join(result.landed.problems), "What landed stands; correct this and run again")
         if not report.failures:
             self._release(run, report)
         if report.failures:
             failed(report.failures)
             said = "; ".join(f"{name}: {error.message}" for name, error in report.failures.items())
-            tell("run", said, run.info, error=RunFailed(said), skipped=report.skipped)
+            tell("run", said, run.info, error=RunFailed(said, "The last release stands. Correct this and run again"), skipped=report.skipped)
         else:
             tell("run", report.verdict, run.info, release=report.release.number if report.release else None, released=report.released)
 
@@ -225,8 +175,11 @@ class Pipeline:
         try:
             run.check_goes_on()
             with at_work("release"):
+                _check_names(run)
                 outcomes = self._agreeing(run, {result.step: result.outcomes[-1] for result in report.results.values() if result.outcomes})
                 report.release, report.released = publish_release(run.store, run.info, outcomes.values())
+                if report.released:
+                    report.moved = moved(release_before(run.store, report.release), report.release)
         except LakeError as error:
             report.failures["release"] = error
             tell("error", str(error), run.info, error=error, step="release")
@@ -258,6 +211,12 @@ class Pipeline:
         raise CommitConflict(f"other runs of {self.name} kept moving its tables", "Run again; every table is committed")
 
 
+def _check_names(run: Run) -> None:
+    """Raise LakeError where a table was renamed since the run began: it would release by names that are no more."""
+    if run.store.names.number != run.store.renewed_names().number:
+        raise LakeError("a table was renamed while this ran, so nothing is released", "Run again, once the code has its new name; what is committed stays")
+
+
 def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None = None, progress: Progress = lambda *_: None) -> StepResult:
     """Carry out one step of a pipeline. Safe to repeat: what is done already is found to be done."""
     started = time.perf_counter()
@@ -270,7 +229,7 @@ def do_step(run: Run, step: Step, *, full: bool = False, backfill: Range | None 
             elif step.kind == "land":
                 landed = land(run, step.work, progress)
             else:
-                outcomes = tuple(ingest(run, step.work))
+                outcomes = (*confirm_reading(run, step.work), *ingest(run, step.work))
         except (LakeError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             told = error if isinstance(error, LakeError) else translated(error, step.name)
             tell("error", str(told), run.info, error=told, step=step.name, kind=step.kind, seconds=round(time.perf_counter() - started, 4))
@@ -288,40 +247,49 @@ def recomputed(name: str, *, full: bool, backfill: Range | None, chosen: frozens
     return (full, backfill) if not chosen or name in chosen else (False, None)
 
 
-def landed_line(landed: Landed) -> str:
-    """What landing did, in words."""
-    parts = []
-    if landed.new:
-        shown = ", ".join(landed.new[:3]) + (f" and {len(landed.new) - 3} more" if len(landed.new) > 3 else "")
-        parts.append(f"{len(landed.new)} new file{'s' if len(landed.new) > 1 else ''} ({shown}; {landed.bytes:,} bytes)")
-    if landed.duplicates:
-        parts.append(f"{len(landed.duplicates)} cop{'ies' if len(landed.duplicates) > 1 else 'y'} of landed files")
-    if landed.problems:
-        parts.append("; ".join(landed.problems))
-    return ", ".join(parts) or f"nothing new ({landed.known} file{'s' if landed.known != 1 else ''} known)"
-
-
 def load_pipeline(settings: Settings, subject: str) -> Pipeline:
-    """The pipeline of one subject: the Source and Hop objects in its sources.py and hops.py."""
-    if subject not in subjects(settings):
-        raise UnknownName.among("flow", subject, subjects(settings))
-    modules = {name: _imported(settings, f"{settings.flows}.{subject}.{name}") for name in _FILES}
-    found: Mapping[type, list[Any]] = {kind: _instances(modules.values(), kind) for kind in (Source, Hop)}
-    if not found[Source] and not found[Hop]:
-        raise DeclarationError(f"{settings.flows}/{subject} declares no source and no hop", "Declare them in sources.py and hops.py")
-    package = sys.modules[f"{settings.flows}.{subject}"]
-    return Pipeline(subject, found[Source], found[Hop], description=(package.__doc__ or "").strip())
+    """The pipeline of one subject: the Source and Hop objects in its sources.py and hops.py.
+
+    Raises UnknownName if there is no such subject, and DeclarationError, with file and line, where its files cannot be imported or what they declare does
+    not fit together, or not with what other subjects declare. A subject that cannot be imported keeps no other from being loaded.
+    """
+    project = project_of(settings, subject)
+    mine = project.of(subject)
+    return Pipeline(subject, mine.sources, mine.hops, description=mine.description, project=project)
+
+
+def loaded(settings: Settings) -> tuple[list[Pipeline], dict[str, LakeError]]:
+    """The pipelines of all subjects that can be loaded, and by the names of the others why they cannot: one that is refused stops no other."""
+    found: list[Pipeline] = []
+    refused: dict[str, LakeError] = {}
+    for subject in subjects(settings):
+        try:
+            found.append(load_pipeline(settings, subject))
+        except LakeError as error:
+            refused[subject] = error
+    return found, refused
+
+
+def pipelines_for(settings: Settings, *tables: str) -> list[Pipeline]:
+    """The pipelines of all subjects that can be loaded. Raises why not, where the subject of one of `tables` cannot be."""
+    found, refused = loaded(settings)
+    for subject in map(subject_of, tables):
+        if subject in refused:
+            raise refused[subject]
+    return found
 
 
 def every_pipeline(settings: Settings) -> list[Pipeline]:
-    """The pipelines of all subjects."""
+    """The pipelines of all subjects. Raises as `load_pipeline` for the first that cannot be loaded."""
     return [load_pipeline(settings, subject) for subject in subjects(settings)]
 
 
-def subjects(settings: Settings) -> list[str]:
-    """The subjects with a hops.py or sources.py under the flows folder, sorted."""
-    folder = settings.root / settings.flows
-    return sorted(path.name for path in folder.iterdir() if (path / "sources.py").exists() or (path / "hops.py").exists()) if folder.is_dir() else []
+def raise_refused(refused: Mapping[str, LakeError], rest: str = "") -> None:
+    """Raise why subjects were refused, if any were: a single one's own error, else RunFailed that names each. `rest` says what became of the others."""
+    if len(refused) == 1:
+        raise next(iter(refused.values()))
+    if refused:
+        raise RunFailed("; ".join(f"{subject}: {error}" for subject, error in refused.items()), rest or "Correct these and give the command again")
 
 
 def find_table(settings: Settings, name: str) -> Table | None:
@@ -332,65 +300,3 @@ def find_table(settings: Settings, name: str) -> Table | None:
     pipeline = load_pipeline(settings, subject)
     declared = {source.into.name: source.into for source in pipeline.sources.values()} | {hop.table.name: hop.table for hop in pipeline.hops.values()}
     return declared.get(name)
-
-
-def open_flows(settings: Settings) -> None:
-    """Make the project's flows importable under their name, with or without an __init__.py, whatever else has that name."""
-    name, folder = settings.flows, settings.root / settings.flows
-    loaded = sys.modules.get(name)
-    if loaded is not None and str(folder) in list(getattr(loaded, "__path__", [])):
-        return
-    for other in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
-        del sys.modules[other]
-    init = folder / "__init__.py"
-    spec = importlib.machinery.ModuleSpec(name, importlib.machinery.SourceFileLoader(name, str(init)) if init.exists() else None, is_package=True)
-    spec.submodule_search_locations = [str(folder)]
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[name] = package
-    if spec.loader is not None:
-        spec.loader.exec_module(package)
-
-
-def _imported(settings: Settings, name: str) -> Any:
-    open_flows(settings)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            return None
-        hint = f"Install it: pip install {(error.name or '').split('.')[0]}"
-        raise DeclarationError(f"{_blamed(settings, name, error)[0]} imports {error.name}, which is not installed", hint) from None
-    except DeclarationError as error:
-        where, line = _blamed(settings, name, error)
-        raise type(error)(
-            error.message, " ".join(part for part in (f"{error.hint.rstrip('.')}." if error.hint else "", f"See {where}:{line}") if part)
-        ) from None
-    except LakeError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a mistake in the team's file is told with its place, not as a traceback of ours
-        where, line = _blamed(settings, name, error)
-        told = " ".join(str(error).split())[:300]
-        raise DeclarationError(f"{where} cannot be imported: {type(error).__name__}: {told}", f"See line {line}") from None
-
-
-def _blamed(settings: Settings, name: str, error: BaseException) -> tuple[str, int]:
-    """The last file of the team's that an error passed through, and its line."""
-    where, line = f"{name.replace('.', '/')}.py", 0
-    trace = error.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(settings.root / settings.flows):
-            where, line = str(file.relative_to(settings.root)), trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename:
-        where, line = os.path.relpath(error.filename, settings.root), error.lineno or line
-    return where, line
-
-
-def _instances(modules: Iterable[Any], kind: type) -> list[Any]:
-    found: dict[int, Any] = {}
-    for module in modules:
-        for value in vars(module).values() if module else ():
-            if isinstance(value, kind):
-                found.setdefault(id(value), value)
-    return list(found.values())

@@ -7,25 +7,23 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from lake.code import SCHEME, changes_between, engine_versions, recall
+from lake.code import Change as CodeChange
+from lake.contract import PROVENANCE, RESCUED
 from lake.delta import schema_of
-from lake.errors import DeclarationError, LakeError, NotFound
+from lake.errors import DeclarationError, NotFound, Waits
 from lake.feed import Feed, feed_between
 from lake.hop import Hop
 from lake.log import schema_of_record
-from lake.record import Input, Record, Within
+from lake.range import Range
+from lake.record import MIXED, Input, Record, Within
 from lake.run import Run
 from lake.schemas import compare, expected, last_schema
 from lake.table import path_of
 
+__all__ = ["Plan", "Range", "make_plan"]
+
 _SHOWN = 3  # changes told of a contract
-
-
-@dataclass(frozen=True)
-class Range:
-    """Part of a table to recompute: from `start` until just before `end`, both as ISO dates or instants; either may be open."""
-
-    start: str | None = None
-    end: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,11 @@ class Plan:
     """One hop, decided. `inputs` pins versions by parameter; `base` is the version planned against, -1 for a new table.
 
     `feeds` has the changes of the inputs that are read as such; it is empty where everything is read. `again` has the raw places
-    (`_file`, `_row`) of rows that were rejected, where these alone are read.
+    (`_file`, `_row`) of rows that were rejected, where these alone are read. `engine` says which versions of what computes have changed since the rows
+    were made or verified: then a share of them is computed again first. In mode `verify` that is all there is to do.
+
+    `adds` says that the rows read are some of their keys' rows, so that one which is there already may be later than they are. Else what is read
+    has all rows of the keys it speaks for, and what they come to stands, whatever was there.
     """
 
     hop: Hop
@@ -44,8 +46,10 @@ class Plan:
     reason: str
     needed: bool
     within: Within | None = None
+    engine: str | None = None
     feeds: dict[str, Feed] = field(default_factory=dict, compare=False)
     again: pl.DataFrame | None = field(default=None, compare=False)
+    adds: bool = False
 
     @property
     def estimated_rows(self) -> int:
@@ -79,6 +83,13 @@ def make_plan(run: Run, hop: Hop, *, full: bool = False, backfill: Range | None 
         feeds, broken = _feeds(run, hop, before, ends)
         if broken:
             mode, reason, needed, feeds = "full", f"full, because {broken}", True, {}
+    engine = engine_moved(before) if mode == "incremental" and before else None
+    if engine:
+        mode, reason, needed = (
+            ("incremental", f"{reason}; a share is verified first, because {engine}", True)
+            if needed
+            else ("verify", f"a share is verified, because {engine}", True)
+        )
     inputs = {}
     for name in hop.sources:
         table = hop.reads(name).name
@@ -87,15 +98,42 @@ def make_plan(run: Run, hop: Hop, *, full: bool = False, backfill: Range | None 
             inputs[name] = Input(table=table, kind="changes", start=known.end, end=ends[name], rows=feeds[name].rows)
         else:
             inputs[name] = Input(table=table, kind="changes" if hop.follows(name) else "snapshot", end=ends[name], rows=_rows(run, table, ends[name]))
-    return Plan(hop, base, before, inputs, mode, reason, needed, feeds=feeds)
+    return Plan(hop, base, before, inputs, mode, reason, needed, engine=engine, feeds=feeds, adds=bool(feeds) and _adds(run, hop, ends))
+
+
+def _adds(run: Run, hop: Hop, ends: dict[str, int]) -> bool:
+    """Whether the rows that drive the hop come beside earlier ones of their keys: they are new rows of a table that only grows."""
+    if hop.write not in ("merge", "scd2"):
+        return False
+    last = run.log(path_of(hop.reads(hop.driver).name)).last_record(until=ends[hop.driver])
+    return last is None or last[1].write == "append"
+
+
+def engine_moved(before: Record) -> str | None:
+    """Which versions of what computes are others than those that made the rows, in words; None where all are the same, or not on record."""
+    known = {"lake": before.code.lake, "Polars": before.code.polars} if before.code else {}
+    told = [f"{name} is {now} (was {known[name]})" for name, now in engine_versions().items() if known.get(name) and known[name] != now]
+    return " and ".join(told) or None
+
+
+def code_changes(run: Run, hop: Hop, before: Record) -> list[CodeChange] | None:
+    """What the hop reaches that is not what it was when `before` was made; None where that is not on record."""
+    if before.code is None or before.code.scheme != SCHEME:
+        return None
+    was = recall(run.store, before.code.fingerprint.removeprefix(MIXED).partition(" ")[0])
+    return changes_between(was, [*hop.code.parts, *hop.declared], hop.code.packages) if was is not None else None
 
 
 def _ranged(run: Run, hop: Hop, base: int, before: Record, column: str, wanted: Range) -> Plan:
     """A range of the table, from the very versions it has consumed: nothing new comes in, and nothing is read twice into it."""
-    if hop.write == "scd2":
-        raise DeclarationError(f"{hop.table.name} keeps history, where a row's validity depends on rows outside a range", "Use --full")
     if hop.table.repeats_rejected:
         raise DeclarationError(f"{hop.table.name} sets rows aside that repeat others, which may lie outside a range", "Use --full")
+    wanted_columns, known_columns = expected(hop.table), schema_of_record(run.store, run.log(path_of(hop.table.name)), before)
+    changes = compare(known_columns[2], wanted_columns) if wanted_columns and known_columns else []
+    if other := next((change for change in changes if change.kind.startswith(("column", "key")) and change.kind != "column nullable"), None):
+        raise DeclarationError(
+            f"{hop.table.name} has other columns than when its rows were made ({other.what}): a range of it would not fit the rest", "Use --full"
+        )
     inputs = {
         name: known.model_copy(update={"start": None, "rows": _rows(run, known.table, known.end)})
         for name, known in zip(hop.sources, before.inputs, strict=True)
@@ -112,7 +150,8 @@ def _decide(run: Run, hop: Hop, before: Record | None, ends: dict[str, int], *, 
     if full:
         return "full", "full, because it was asked for", True
     if before.code is None or before.code.fingerprint != hop.fingerprint or not _same_inputs(hop, before):
-        return "full", f"full, because {_changed(run, hop, before)}", True
+        other = before.code is not None and before.code.fingerprint.startswith(f"{MIXED}{hop.fingerprint} ")
+        return "full", f"full, because {'other code made a range of it' if other else _changed(run, hop, before)}", True
     moved = {}
     for name, known in zip(hop.sources, before.inputs, strict=True):
         try:
@@ -134,14 +173,29 @@ def _decide(run: Run, hop: Hop, before: Record | None, ends: dict[str, int], *, 
 
 
 def _changed(run: Run, hop: Hop, before: Record) -> str:
-    """What changed in the contract, if that is known; else that something did, in the code or there."""
+    """What changed: the inputs, the contract or the code, by name where that is known."""
+    if not _same_inputs(hop, before):
+        return f"it reads other tables: {', '.join(known.table for known in before.inputs)} became {', '.join(hop.reads(name).name for name in hop.sources)}"
+    if before.code is None:
+        return "its last commit does not say which code made it"
     wanted, known = expected(hop.table), schema_of_record(run.store, run.log(path_of(hop.table.name)), before)
     changes = [change for change in (compare(known[2], wanted) if wanted and known else ()) if change.about != "owner"]
     changes.sort(key=lambda change: change.kind == "words")
-    if not changes:
-        return "the code or the contract changed"
-    rest = f"; and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
-    return f"the contract changed: {'; '.join(change.what for change in changes[:_SHOWN])}{rest}"
+    if changes:
+        return f"the contract changed: {_some([change.what for change in changes])}"
+    if before.code.scheme != SCHEME:
+        return "lake looks at more of the code than when it was made, so whether that changed is not known"
+    names = [_short(hop, change) for change in code_changes(run, hop, before) or ()]
+    return f"the code changed: {_some(names)}" if names else "the code or the contract changed"
+
+
+def _some(told: list[str]) -> str:
+    return "; ".join(told[:_SHOWN]) + (f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+
+
+def _short(hop: Hop, change: CodeChange) -> str:
+    """A change in a few words."""
+    return f"{change.name.removeprefix(f'{hop.function.__module__}.')} {change.what}"
 
 
 def _feeds(run: Run, hop: Hop, before: Record, ends: dict[str, int]) -> tuple[dict[str, Feed], str | None]:
@@ -167,7 +221,7 @@ def _feeds(run: Run, hop: Hop, before: Record, ends: dict[str, int]) -> tuple[di
 
 
 def _check_followed(run: Run, hop: Hop, ends: dict[str, int]) -> None:
-    """Only ways of writing that can follow a changed row may read changes of a table whose rows change."""
+    """Only ways of writing that can follow a changed row may read changes of a table whose rows change; and only groups that are read whole can be summed up."""
     for name, end in ends.items():
         if not hop.follows(name) or hop.write == "by_key" or (hop.write == "merge" and hop.table.key == hop.reads(name).key):
             continue
@@ -177,6 +231,11 @@ def _check_followed(run: Run, hop: Hop, ends: dict[str, int]) -> None:
                 f"{hop.table.name} is written by {hop.write} from changes of {hop.reads(name).name}, whose rows change: what a changed row became could not be found",
                 "Write by_key, or read it as a snapshot" if hop.write != "append" else "Merge with the same key, write by_key, or read it as a snapshot",
             )
+    if hop.aggregates and hop.write in ("merge", "scd2", "append") and hop.follows(hop.driver):
+        raise DeclarationError(
+            f"{hop.table.name} is written by {hop.write} and sums up changes of {hop.reads(hop.driver).name}: each run would sum up only what came since the last",
+            "Write by_key, or read it as a snapshot",
+        )
 
 
 def _same_inputs(hop: Hop, before: Record) -> bool:
@@ -188,8 +247,29 @@ def _newest(run: Run, hop: Hop, table: str) -> int:
     if version < 0:
         version = run.log(path_of(table)).version()
     if version < 0:
-        raise LakeError(f"{hop.table.name} reads {table}, which does not exist yet", f"Run the hop or land the files that fill {table} first")
+        told = f"{hop.table.name} reads {table}, which does not exist yet"
+        raise Waits(told, f"Run the hop or land the files that fill {table} first", table=table, missing=True)
+    _check_columns(run, hop, table, version)
     return version
+
+
+def _check_columns(run: Run, hop: Hop, table: str, version: int) -> None:
+    """Raise Waits where a bronze table has no column yet, since no file of it could be read."""
+    last = run.log(path_of(table)).last_record(until=version) if table.startswith("bronze.") else None
+    if last is None or last[1].rows:
+        return
+    document = last_schema(run.store, last[1])
+    if document is None or {column["name"] for column in document[2]["columns"]} - {*PROVENANCE, RESCUED}:
+        return
+    files = [file for _, record in run.log(path_of(table)).records() for file in record.files]
+    why = "no file of it has landed yet"
+    if files:
+        told = files[0].reason or f"{files[0].name} is empty"
+        why = f"none of its {len(files):,} files has a record" if len(files) > 1 else "its only file has no record"
+        why += f": {told}"
+    raise Waits(
+        f"{hop.table.name} waits for {table}: {why}", f"It is made when a file with records lands; `lake rejects {table}` shows what was not read", table=table
+    )
 
 
 def _rows(run: Run, table: str, version: int) -> int | None:

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from lake.contract import RESCUED, ROW
-from lake.draft import draft
+from lake.draft import as_text, draft
 from lake.dtypes import gate
 from lake.errors import DeclarationError, FileRejected, LakeError, SourceError, UnknownName, translated
 from lake.guess import Column, guess_columns
@@ -23,6 +23,7 @@ from lake.reading.delimited import REJECTS
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import Compression, compression_of
+from lake.wording import counted
 
 _FAILURES = (LakeError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
@@ -33,7 +34,7 @@ class Member:
 
     `frame` has its first rows, `scan()` all of them, typed as in bronze, without `_file` and `_landed`. `rejects` has `_row`, `line`,
     `bytes` and `reason`; a file that is rejected whole has one, with the `problem` as its reason. `notes` says what was done to columns.
-    `structure` has the lines that are neither rows nor rejects (line, bytes, what), `mended` how many records were put right, by how.
+    `structure` has the lines that are neither rows nor rejects (line, bytes, role, why), `mended` how many records were put right, by how.
     """
 
     file: str
@@ -65,10 +66,14 @@ class Member:
         """Each column with its name in the file, the type its values would bear, nulls and examples: from its first million rows."""
         return guess_columns(self.all_rows, self.renamed, self.rows)
 
-    @cached_property
+    def draft(self, subject: str | None = None) -> dict[str, str]:
+        """Three files of Python by their paths under flows/, ready to run: tables, sources and hops of `subject` (after the file's folder, if not said)."""
+        return draft(self.file, self.folder, self.dialect, self.hints, self.columns, self.rows, subject=subject)
+
+    @property
     def contract(self) -> str:
-        """Python code to paste: a contract drafted from the values, and the source with the hints that are not default."""
-        return draft(self.file, self.folder, self.dialect, self.hints, self.columns, self.rows)
+        """The draft as one text."""
+        return as_text(self.draft())
 
 
 class Preview:
@@ -105,8 +110,12 @@ class Preview:
 
     @property
     def contract(self) -> str:
-        """A contract and a source, drafted."""
+        """Tables, sources and hops, drafted, as one text."""
         return self.main.contract
+
+    def draft(self, subject: str | None = None) -> dict[str, str]:
+        """Three files of Python by their paths under flows/, ready to run: tables, sources and hops of `subject` (after the file's folder, if not said)."""
+        return self.main.draft(subject)
 
     def scan(self) -> pl.LazyFrame:
         """All rows, lazily."""
@@ -123,7 +132,7 @@ class Preview:
         self.close()
 
     def __repr__(self) -> str:
-        return "\n".join(f"{m.name}: {m.problem or f'{m.dialect.format}, {m.rows:,} rows, {m.rejects.height:,} rejects'}" for m in self.members)
+        return "\n".join(f"{m.name}: {m.problem or _read(m)}" for m in self.members)
 
     def _repr_html_(self) -> str:
         return "".join(map(_as_html, self.members))
@@ -161,7 +170,7 @@ def told_hints(hints: dict[str, Any]) -> Hints:
         return Hints(**hints)
     except ValidationError as error:
         first = error.errors()[0]
-        raise DeclarationError(f"hint {first['loc'][0]}: {first['msg']}") from None
+        raise DeclarationError(f"hint {first['loc'][0]}: {first['msg']}", "`lake preview --help` tells the hints and their values") from None
 
 
 def _member(path: Path, compression: Compression | None, dialect: Dialect, hints: Hints, spool: Path, rows: int) -> Member:
@@ -170,7 +179,7 @@ def _member(path: Path, compression: Compression | None, dialect: Dialect, hints
         names = [name for name in parsed.frame.collect_schema().names() if name not in (ROW, RESCUED)]
         passage = gate(parsed.frame.select(ROW, *names, RESCUED).collect_schema(), represent=True)
         if passage.losses and (lost := passage.lost(parsed.frame.select(passage.losses).collect(engine="streaming").row(0, named=True))):
-            raise FileRejected(lost)
+            raise FileRejected(lost, "Correct the values in the file")
         frame = parsed.frame.select(passage.expressions)
         first = frame.head(rows).collect(engine="streaming")
     except _FAILURES as error:
@@ -181,7 +190,9 @@ def _member(path: Path, compression: Compression | None, dialect: Dialect, hints
     count = parsed.records - parsed.rejects.height
     why = dialect.why | parsed.why
     notes = passage.conversions | parsed.notes
-    return Member(path.name, str(path.parent), dialect, hints, first, parsed.rejects, count, None, notes, why, renamed, parsed.structure, parsed.mended, frame)
+    return Member(
+        path.name, str(path.parent), dialect, hints, first, parsed.rejects, count, None, notes, why, renamed, parsed.structure.collect(), parsed.mended, frame
+    )
 
 
 def _as_html(member: Member) -> str:
@@ -189,5 +200,10 @@ def _as_html(member: Member) -> str:
     head = f"<h4>{html.escape(member.name)}</h4><p>{html.escape(told)}</p>"
     if member.problem:
         return f"{head}<p>Rejected: {html.escape(member.problem)}</p>"
-    counts = f"<p>{member.rows:,} rows, {member.rejects.height:,} rejects</p>"
+    counts = f"<p>{counted(member.rows, 'row')}, {counted(member.rejects.height, 'reject')}</p>"
     return head + counts + member.frame._repr_html_() + (member.rejects.head(10)._repr_html_() if member.rejects.height else "")  # noqa: SLF001  # what notebooks ask for
+
+
+def _read(member: Member) -> str:
+    """How a file was read, and what came of it."""
+    return f"{member.dialect.format}, {counted(member.rows, 'row')}, {counted(member.rejects.height, 'reject')}"

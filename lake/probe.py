@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake.errors import DiskFull, LakeError, NotFound, StoreRefused, StoreUnreachable, StoreUntrusted
+from lake.clock import SKEW_ALLOWED, apart, now, spelled
+from lake.disk import STORE_NEEDS, full_disk, local
+from lake.errors import LakeError, NotFound, StoreBusy, StoreRefused, StoreUnreachable, StoreUntrusted
+from lake.patience import tell_people
 from lake.settings import Settings
 from lake.store import Store
 
 _TRUST_LASTS = dt.timedelta(days=1)
-_ROOM = 64 << 20  # bytes the embedded store needs to take anything at all
-_SKEW_ALLOWED = dt.timedelta(minutes=5)
+_warned: set[str] = set()  # stores whose clock was told
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def probe(store: Store) -> list[Check]:
             started = time.perf_counter()
             try:
                 ok, detail = True, question(store, area)
-            except (StoreUnreachable, StoreRefused):
+            except (StoreUnreachable, StoreRefused, StoreBusy):
                 raise
             except (_Refuted, LakeError) as error:
                 ok, detail = False, str(error)
@@ -66,22 +67,42 @@ def ensure_trusted(store: Store, settings: Settings) -> None:
     """Probe the store unless it passed within the last day. Raises StoreUntrusted with the first thing that failed."""
     memory = settings.state / "trusted.json"
     key = f"{'embedded' if store.embedded else store.endpoint}/{store.bucket}/{store.prefix}"
-    now = dt.datetime.now(dt.UTC)
+    today = dt.datetime.now(dt.UTC)
     try:
         passed = {name: dt.datetime.fromisoformat(at) for name, at in json.loads(memory.read_text("utf-8")).items()}
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         passed = {}
-    if key in passed and now - passed[key] < _TRUST_LASTS:
+    if key in passed and dt.timedelta(0) <= today - passed[key] < _TRUST_LASTS:
         return
     for check in probe(store):
-        if not check.ok and store.embedded and shutil.disk_usage(settings.state).free < _ROOM:
-            raise DiskFull(f"the disk that holds {settings.state} is full", "Free some room, or set LAKE_HOME to another disk, and run again")
+        if not check.ok and store.embedded and (full := full_disk(settings.state / "store" / "data", STORE_NEEDS, "the embedded store's data")):
+            raise full
         if not check.ok:
             raise StoreUntrusted(f"{store.endpoint} is not safe to write to: {check.name}: {check.detail}", "`lake doctor` shows the whole probe")
-    memory.parent.mkdir(parents=True, exist_ok=True)
     temporary = memory.with_name(f"trusted.json.{secrets.token_hex(4)}")
-    temporary.write_text(json.dumps({name: at.isoformat() for name, at in (passed | {key: now}).items()}), "utf-8")
-    temporary.replace(memory)
+    with local(settings.state):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({name: at.isoformat() for name, at in (passed | {key: today}).items()}), "utf-8")
+        temporary.replace(memory)
+
+
+def warn_of_clock(store: Store) -> None:
+    """Tell people, once a process, if this machine's clock and the store's are further apart than allowed. The embedded store's is this machine's."""
+    if store.embedded or store.endpoint in _warned:
+        return
+    _warned.add(store.endpoint)
+    by = apart(store.endpoint)
+    if by is not None and abs(by) > SKEW_ALLOWED:
+        tell_people(
+            f"this machine's clock is {spelled(by)} of the store's; set it by a time server: 15 min off, the store refuses every request, "
+            "and the times of commits, and how fresh tables are, are told wrong by as much"
+        )
+
+
+def by_clock_of(store: Store) -> dt.datetime:
+    """The time by the store's clock, to about a second; this machine's where the store does not tell its own."""
+    by = None if store.embedded else apart(store.endpoint)
+    return now() - (by or dt.timedelta(0))
 
 
 class _Refuted(Exception):
@@ -89,7 +110,7 @@ class _Refuted(Exception):
 
 
 def _refuses_second_put(store: Store, area: str) -> str:
-    if not store.put_if_absent(f"{area}/once", b"first"):
+    if not store.put_if_absent(f"{area}/once", b"first") and store.get(f"{area}/once") != b"first":  # unless the answer to our own got lost
         raise _Refuted("the first conditional put of a new object was refused")
     if store.put_if_absent(f"{area}/once", b"second"):
         raise _Refuted("a second conditional put was accepted")
@@ -141,14 +162,22 @@ def _takes_parts(store: Store, area: str) -> str:
 
 
 def _agrees_on_time(store: Store, area: str) -> str:
-    store.put(f"{area}/time", b"x")
-    blob = store.head(f"{area}/time")
+    by = skew(store, area)
+    if abs(by) > SKEW_ALLOWED:
+        raise _Refuted(f"this machine's clock is {spelled(by)} of the store's; set it by a time server")
+    return f"clocks agree within {abs(by).total_seconds() + 1:.0f} s"
+
+
+def skew(store: Store, area: str = "_probe") -> dt.timedelta:
+    """How far this machine's clock is ahead of the store's (negative: behind), by when the store says that something was written just now. Raises StoreError."""
+    path = f"{area}/time-{secrets.token_hex(4)}"
+    store.put(path, b"x")
+    blob = store.head(path)
+    at = now()
+    store.delete([path])
     if blob is None:
         raise _Refuted("an object just written is not there")
-    skew = abs(dt.datetime.now(dt.UTC) - blob.modified)
-    if skew > _SKEW_ALLOWED:
-        raise _Refuted(f"its clock and this machine's differ by {skew.total_seconds():.0f} s")
-    return f"clocks agree within {skew.total_seconds() + 1:.0f} s"
+    return at - blob.modified
 
 
 def _sweep(store: Store, area: str) -> None:

@@ -21,6 +21,7 @@ from lake.delta import DataFile, Snapshot
 from lake.errors import NotFound
 from lake.schemas import is_personal
 from lake.sketches import ColumnSketch, FileSketch, sketch_columns
+from lake.type_names import type_name
 
 Row = dict[str, Any]
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
@@ -107,7 +108,7 @@ def drift_rows(table: str, versions: tuple[int, int], before: Profile, now: Prof
         row: Row = {"table": table, "column": name, "since": versions[0], "version": versions[1], "moved": True}
         if name not in before.schema or name not in now.schema:
             there = now if name in now.schema else before
-            row |= {"type": _type(there.schema[name]), "what": "new column" if there is now else "the column is gone"}
+            row |= {"type": type_name(there.schema[name]), "what": "new column" if there is now else "the column is gone"}
             rows.append(row)
             continue
         hidden = _WITHHELD if name in personal else {}
@@ -157,7 +158,7 @@ def _row(name: str, dtype: pl.DataType, sketch: ColumnSketch, *, counted: bool, 
     there = sketch.rows - sketch.nulls
     shown = values or dtype != pl.String
     row: Row = {
-        "column": name, "type": _type(dtype), "rows": sketch.rows, "nulls": sketch.nulls, "null_share": sketch.nulls / sketch.rows if sketch.rows else 0.0,
+        "column": name, "type": type_name(dtype), "rows": sketch.rows, "nulls": sketch.nulls, "null_share": sketch.nulls / sketch.rows if sketch.rows else 0.0,
         "min": _spelled(sketch.low, dtype) if shown else None, "max": _spelled(sketch.high, dtype) if shown else None,
         "shortest": sketch.shortest, "longest": sketch.longest, "median_length": int(sketch.lengths.get_quantile(0.5)) if sketch.lengths else None,
         "mean": sketch.total / there if sketch.total is not None and there and dtype != pl.Boolean else None,
@@ -219,10 +220,6 @@ def _told(old: Row, new: Row, distance: float | None) -> list[str]:
         if apart and abs(new["distinct"] - old["distinct"]) > _DISTINCT_MOVED * max(1, old["distinct"]):
             told.append(f"distinct {old['distinct']:,} → {new['distinct']:,}")
     return told
-
-
-def _type(dtype: pl.DataType) -> str:
-    return f"Datetime[{dtype.time_unit}{', ' + dtype.time_zone if dtype.time_zone else ''}]" if isinstance(dtype, pl.Datetime) else str(dtype)
 
 
 def _spelled(value: Any, dtype: pl.DataType) -> str | None:

@@ -18,6 +18,7 @@ from lake.datafile import scan_parts, write_parts
 from lake.publish import Draft, publish
 from lake.record import Ledger, Record
 from lake.run import Run
+from lake.spelling import row_as_json
 from lake.table import Table, quarantine_path_of
 
 REJECTED = pl.Schema(
@@ -33,6 +34,8 @@ It is open until a later batch judged it anew and did not reject it: then it say
 """
 BARE = pl.Schema({name: REJECTED[name] for name in (FILE, ROW, "rules", "reason", "row", "line", "bytes")})
 """A rejected row before it is known which batch it is of."""
+RAISES = " raises"
+"""How the rule ends that a row breaks on which a hop raises; its name begins with that of the hop's function."""
 _PLACE = [FILE, ROW, "line", "#row"]  # what tells rejected rows apart; the values only where there is no place
 
 
@@ -41,9 +44,13 @@ def rejected_rows(bad: pl.LazyFrame) -> pl.LazyFrame:
     names = [name for name in bad.collect_schema().names() if name != RULES]
     carried = [name if name in names else pl.lit(None, dtype=PROVENANCE[name]).alias(name) for name in (FILE, ROW)]
     schema = bad.collect_schema()
-    values = [pl.col(name).bin.encode("base64") if schema[name] == pl.Binary else pl.col(name) for name in names if name not in PROVENANCE]
+    values = {
+        name: (pl.col(name).bin.encode("base64"), pl.String()) if schema[name] == pl.Binary else (pl.col(name), schema[name])
+        for name in names
+        if name not in PROVENANCE
+    }
     return bad.select(
-        *carried, pl.col(RULES).alias("rules"), pl.lit(None, dtype=pl.String).alias("reason"), pl.struct(values).struct.json_encode().alias("row"),
+        *carried, pl.col(RULES).alias("rules"), pl.lit(None, dtype=pl.String).alias("reason"), row_as_json(values).alias("row"),
         pl.lit(None, dtype=pl.Int64).alias("line"), pl.lit(None, dtype=pl.Binary).alias("bytes"),
     )  # fmt: skip
 
@@ -73,7 +80,8 @@ def of_keys(rejects: pl.LazyFrame, keys: pl.LazyFrame, on: list[str]) -> pl.Lazy
     """Those of `rejects` whose values of the columns `on` are among `keys`."""
     names = [f"#key {name}" for name in on]
     told = [pl.col("row").str.json_path_match(f"$['{name}']").alias(key) for name, key in zip(on, names, strict=True)]
-    spelled = keys.select(pl.struct(on).struct.json_encode().alias("row")).select(told).unique()
+    schema = keys.collect_schema()
+    spelled = keys.select(row_as_json({name: (pl.col(name), schema[name]) for name in on}).alias("row")).select(told).unique()
     return rejects.with_columns(told).join(spelled, on=names, how="semi", nulls_equal=True).select(list(REJECTED))
 
 
@@ -150,6 +158,7 @@ def set_aside(run: Run, name: Table, path: str, schema: pl.Schema, parts: Path, 
         "ledger": Ledger(read=rows, inserted=rows),
         "quarantine": None,
         "tombstones": None,
+        "structure": None,
         "files": [],
         "rules": {},
         "warned": {},

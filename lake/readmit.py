@@ -24,12 +24,15 @@ from lake.meter import phase
 from lake.outcome import Outcome
 from lake.plan import Plan
 from lake.quarantine import open_rejects
-from lake.receipts import receipt_of
+from lake.reading.dialect import Hints
+from lake.reading.structural import SILENT
+from lake.receipts import files_in, receipt_of
 from lake.record import Ledger, Record
 from lake.run import Run, backoff
 from lake.schemas import Change, compare, expected
 from lake.source import Source
 from lake.table import path_of
+from lake.wording import counted, several
 
 _ATTEMPTS = 5
 _FOLLOWING = ("append", "merge", "scd2")
@@ -67,21 +70,33 @@ def readmit_files(run: Run, source: Source) -> list[Retry]:
     """
     _, before = run.log(path_of(source.into.name)).head()
     rejected = open_rejects(run, source.into, before).select(FILE, ROW, "line").collect(engine="streaming")
-    files = sorted({str(place).split("#")[0] for place in rejected[FILE]})
+    beside = _structural(run, source) if source.hints != Hints() else []
+    files = files_in(run, source.name, pl.concat([rejected[FILE], pl.Series(FILE, beside, dtype=pl.String)]).unique())
     told: list[Retry] = []
     again: list[dict[str, Any]] = []
-    for file in files:
+    for file in sorted({files.get(place, place) for place in (*rejected[FILE], *beside)}):
         receipt = receipt_of(run, source.name, file)
         if receipt is None:
-            raise LakeError(f"{file} has no receipt", "system/landings was damaged; `lake maintain` says more")
-        mine = rejected.filter((pl.col(FILE) == file) | pl.col(FILE).str.starts_with(f"{file}#"))
+            raise LakeError(f"{file} has no receipt", "system/landings was damaged: restore it from a backup")
+        mine = rejected.filter(pl.col(FILE).is_in([place for place, of in files.items() if of == file]))
         found = retry(run, source, receipt, mine)
-        told.append(found)
+        if mine.height or found.dialects is not None:
+            told.append(found)
         if found.dialects is not None:
             again.append(receipt | {"dialects": found.dialects})
     if again:
         recall(run, source, again)
     return told
+
+
+def _structural(run: Run, source: Source) -> list[str]:
+    """The places of files of which lines were left out as titles, footers and the like: other hints may make records of them."""
+    path = path_of(source.into.name)
+    latest: dict[str, bool] = {}
+    for _, record in run.log(path).back():
+        for file in record.files:
+            latest.setdefault(file.file, not SILENT.issuperset(file.structure))
+    return [place for place, noted in latest.items() if noted]
 
 
 def _all_needed(run: Run, hop: Hop, before: Record, places: pl.DataFrame, *, only: bool) -> str | None:
@@ -111,7 +126,7 @@ def _all_needed(run: Run, hop: Hop, before: Record, places: pl.DataFrame, *, onl
     broken = (
         judge(table.contract, there.scan(), who=table.name, warn=table.warns & set(wanted["rules"])).bad.select(pl.len()).collect(engine="streaming").item()
     )
-    return f"{broken:,} rows that are in break the contract as it is now" if broken else None
+    return f"{counted(broken, 'row')} that {several(broken, 'is in breaks', 'are in break')} the contract as it is now" if broken else None
 
 
 def _only_relaxes(change: Change) -> bool:
@@ -138,4 +153,4 @@ def _plan(hop: Hop, base: int, before: Record, places: pl.DataFrame, *, only: bo
         inputs[name] = known.model_copy(update={"start": known.end, "rows": places.height} if mine else {})
     changed = before.code is not None and before.code.transform != hop.transform
     why = "; other rows are said to be as they were" if only and changed else ""
-    return Plan(hop, base, before, inputs, "readmit", f"{places.height:,} rejected rows again{why}", True, again=places)
+    return Plan(hop, base, before, inputs, "readmit", f"{counted(places.height, 'rejected row')} again{why}", True, again=places)

@@ -11,10 +11,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lake.confidential import hidden
 from lake.errors import LedgerOpen
+from lake.names import Names
+from lake.wording import counted
 
 RECORD_KEY = "lake"
 FORMAT = 1
+MIXED = "mixed "
+"""What the fingerprint of the code begins with where a range was made by other code than the rest of a table; both follow."""
+_DEFECT = "This is a defect in lake; nothing was published"
 
 
 class _Frozen(BaseModel):
@@ -45,20 +51,26 @@ class Ledger(_Frozen):
     deleted: int = 0
     adjusted: int = 0
 
-    def check(self, who: str) -> None:
-        """Raise LedgerOpen, naming `who`, unless every row is accounted for."""
-        if negative := [name for name, count in self if count is not None and count < 0]:
-            raise LedgerOpen(f"{who}: the ledger counts fewer than no rows under {', '.join(negative)}: {self.line()}")
-        written = self.inserted + self.updated + self.unchanged + self.superseded + self.duplicate + self.tombstones + self.rejected
-        if self.groups is None:
-            self._balance(who, self.read + self.expanded, written + self.filtered + self.aggregated, "rows read", "rows accounted for")
-        else:
-            self._balance(who, self.read + self.expanded, self.aggregated + self.filtered, "rows read", "rows in groups")
-            self._balance(who, self.groups, written, "groups made", "groups accounted for")
+    def check(self, who: str, *, missing: str = _DEFECT, surplus: str = _DEFECT) -> None:
+        """Raise LedgerOpen, naming `who`, unless every row is accounted for.
 
-    def _balance(self, who: str, left: int, right: int, left_name: str, right_name: str) -> None:
+        `missing` says what to do where rows that were read did not come out, `surplus` where more came out than were read.
+        """
+        if negative := [name for name, count in self if count is not None and count < 0]:
+            raise LedgerOpen(f"{who}: the ledger counts fewer than no rows under {', '.join(negative)}: {self.line()}", _DEFECT)
+        written = self.inserted + self.updated + self.unchanged + self.superseded + self.duplicate + self.tombstones + self.rejected
+        read = self.read + self.expanded
+        if self.groups is None:
+            self._balance(who, read, written + self.filtered + self.aggregated, ("row", "read", "accounted for"), (missing, surplus))
+        else:
+            self._balance(who, read, self.aggregated + self.filtered, ("row", "read", "in groups"), (missing, surplus))
+            self._balance(who, self.groups, written, ("group", "made", "accounted for"), (_DEFECT, _DEFECT))
+
+    def _balance(self, who: str, left: int, right: int, words: tuple[str, str, str], hints: tuple[str, str]) -> None:
         if left != right:
-            raise LedgerOpen(f"{who}: {left:,} {left_name} but {right:,} {right_name}; nothing was published: {self.line()}", "Each row must be accounted for")
+            thing, came, known = words
+            told = f"{counted(left, thing)} {came} but {counted(right, thing)} {known}"
+            raise LedgerOpen(f"{who}: {told}; nothing was published: {self.line()}", hints[0] if left > right else hints[1])
 
     def line(self) -> str:
         """The counts that are not zero, in words."""
@@ -76,7 +88,12 @@ class Input(_Frozen):
 
 
 class ConsumedFile(_Frozen):
-    """What became of one raw file: its records = rows + rejects. `mended` counts records that were put right, by how."""
+    """What became of one raw file: its records = rows + rejects, past the first `after` that came in before with the file that it goes on from.
+
+    `mended` counts records that were put right, by how. Of a text, `lines` = after + there + rows + rejects + structure + continued: `there` counts rows that were in when the file was read again, `structure` counts its structural lines by
+    their role, `continued` the physical lines in which a record (or a header) goes on that began above. Marks and padding are no lines, though counted by role.
+    None where a format has no lines, or where the file was taken in before they were counted.
+    """
 
     file: str
     name: str
@@ -84,6 +101,11 @@ class ConsumedFile(_Frozen):
     rejects: int
     reason: str | None = None
     mended: dict[str, int] = {}
+    after: int = 0
+    there: int = 0
+    lines: int | None = None
+    structure: dict[str, int] = {}
+    continued: int = 0
 
 
 class Notice(_Frozen):
@@ -91,23 +113,49 @@ class Notice(_Frozen):
 
     `added` to the table; `missing` from the file; `renamed` or `respelled` (`detail` is the name in the file); `reordered`; `retyped` or
     `widened` (`detail` says which types); `rescued` into `_rescued`; `dropped` as declared. `read` is about no column: `detail` says what is
-    to be known of how the file was read, such as that its encoding is a guess.
+    to be known of how the file was read, such as that its encoding is a guess; `structure` which lines of it are no records. `copy` is about a file that was
+    left out: `detail` is the one it equals; `passed` about what was not read, and why; `grown` about one that goes on from the file `detail`, and `corrected` about one that is other than
+    it was under its name.
     """
 
     column: str
-    what: Literal["added", "missing", "renamed", "respelled", "reordered", "retyped", "widened", "rescued", "dropped", "read"]
+    what: Literal[
+        "added",
+        "missing",
+        "renamed",
+        "respelled",
+        "reordered",
+        "retyped",
+        "widened",
+        "rescued",
+        "dropped",
+        "read",
+        "structure",
+        "copy",
+        "grown",
+        "corrected",
+        "passed",
+    ]
     detail: str = ""
     file: str = ""
     files: int = 1
 
     def line(self) -> str:
         """In words."""
-        where = self.file if self.files == 1 else f"{self.file} and {self.files - 1:,} more files"
+        if self.what == "copy":
+            return f"{self.file} is left out: it is {self.detail}, byte for byte"
+        if self.what == "passed":
+            return f"{self.file} is passed over: {self.detail}"
+        if self.what == "grown":
+            return f"{self.file} goes on from {self.detail} as it landed before: its new records come in"
+        if self.what == "corrected":
+            return f"{self.file} is not as it was: all its records come in, as a correction"
+        where = self.file if self.files == 1 else f"{self.file} and {counted(self.files - 1, 'more file')}"
         told = {
             "added": f"column {self.column} is new ({self.detail})", "missing": f"column {self.column} is missing", "renamed": f"{self.detail} is column {self.column}",
             "respelled": f"{self.detail} is column {self.column}", "reordered": "columns are in another order", "retyped": f"column {self.column}: {self.detail}",
             "widened": f"column {self.column} widened from {self.detail}", "rescued": f"column {self.column} is {self.detail}: kept in _rescued",
-            "dropped": f"column {self.column} is left in raw", "read": self.detail,
+            "dropped": f"column {self.column} is left in raw", "read": self.detail, "structure": self.detail,
         }  # fmt: skip
         return f"{told[self.what]} in {where}"
 
@@ -116,7 +164,7 @@ def together(notices: Iterable[Notice]) -> list[Notice]:
     """The same notices, each once, with the number of files it is about."""
     found: dict[tuple[str, str, str], Notice] = {}
     for notice in notices:
-        key = (notice.column, notice.what, notice.detail)
+        key = (notice.column, notice.what, notice.detail + (f" {notice.file}" if not notice.column and notice.what not in ("read", "structure") else ""))
         found[key] = found[key].model_copy(update={"files": found[key].files + 1}) if key in found else notice
     return list(found.values())
 
@@ -134,18 +182,25 @@ class RunInfo(_Frozen):
 class Code(_Frozen):
     """Which code did it: a fingerprint of the hop with all it uses, the commit checked out, and whether files differed from it.
 
-    `transform` is the fingerprint of what the hop does before its rows are judged; `columns` names what is known of where its columns come
+    `scheme` is the way of looking at code that made the fingerprint; what it saw is in `system/code/<fingerprint>.json`. `lake` and `polars` are the versions by
+    which the rows were made, or were last verified. `transform` is the fingerprint of what the hop does before its rows are judged; `columns` names what is known of where its columns come
     from (`system/columns/<columns>.json`).
     """
 
     hop: str
     fingerprint: str
+    scheme: int = 1
     transform: str | None = None
     columns: str | None = None
     commit: str | None = None
     modified: bool | None = None
     lake: str = ""
     polars: str = ""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether a range of the table was made by other code than the rest: no code makes all of it."""
+        return self.fingerprint.startswith(MIXED)
 
 
 class Within(_Frozen):
@@ -185,7 +240,7 @@ class Record(_Frozen):
     run: RunInfo
     code: Code | None = None
     write: str = "append"
-    mode: Literal["full", "incremental", "range", "readmit"] = "incremental"
+    mode: Literal["full", "incremental", "range", "readmit", "verify"] = "incremental"
     within: Within | None = None
     reason: str = ""
     inputs: list[Input] = []
@@ -199,6 +254,7 @@ class Record(_Frozen):
     warned: dict[str, int] = Field({}, description="Rows that passed though they broke a rule that only warns, by rule.")
     checks: list[Check] = Field([], description="The rules of the table as a whole.")
     quarantine: dict[str, Any] | None = Field(None, description="table, version and rows of the rejected rows of this batch.")
+    structure: dict[str, Any] | None = Field(None, description="object and lines: the structural lines of the raw files of this batch, beside the quarantine.")
     tombstones: dict[str, Any] | None = Field(None, description="version and rows of the tombstones of this table after the commit.")
     conversions: dict[str, str] = {}
     content: ContentHash | None = None
@@ -223,10 +279,24 @@ class Record(_Frozen):
 
     def to_json(self) -> str:
         """The record as one JSON line, defaults left out."""
-        return self.model_dump_json(exclude_defaults=True)
+        return hidden(self.model_dump_json(exclude_defaults=True), addresses=False)
 
 
-def read_record(commit_info: dict[str, Any]) -> Record | None:
-    """The record inside a Delta commitInfo action, or None for a commit that lake did not make."""
+def read_record(commit_info: dict[str, Any], names: Names | None = None) -> Record | None:
+    """The record inside a Delta commitInfo action, or None for a commit that lake did not make. It speaks of tables by the `names` they have now."""
     text = commit_info.get(RECORD_KEY)
-    return Record.model_validate_json(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    record = Record.model_validate_json(text)
+    return _by_names(record, names) if names else record
+
+
+def _by_names(record: Record, names: Names) -> Record:
+    now: dict[str, Any] = {
+        "table": names.path(names.now(record.table)), "inputs": [one.model_copy(update={"table": names.now(one.table)}) for one in record.inputs],
+        "reason": names.within(record.reason), "rules": names.within(record.rules), "warned": names.within(record.warned),
+        "checks": [one.model_copy(update={"name": names.within(one.name), "limit": names.within(one.limit)}) for one in record.checks],
+    }  # fmt: skip
+    if record.schema_document is not None:
+        now["schema_document"] = names.document(record.schema_document)
+    return record.model_copy(update=now)

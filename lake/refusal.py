@@ -13,16 +13,20 @@ from typing import Any
 
 import polars as pl
 
+from lake.contract import FILE, ROW
 from lake.datafile import parts_in, scan_parts
 from lake.errors import ContractBroken, LakeError, RejectLimitExceeded
+from lake.personal import row_told
 from lake.plan import Plan
 from lake.quarantine import BARE, not_among, open_rejects, quarantine
 from lake.record import Check, ConsumedFile, Record
 from lake.run import Run
 from lake.table import Table
-from lake.transform import Staged
+from lake.transform import Staged, scan_good
+from lake.wording import counted, several, shortened
 
 _WORST = 5
+_SHOWN = 200  # characters of an example
 
 
 def refuse_rows(run: Run, plan: Plan, staged: Staged) -> None:
@@ -34,13 +38,14 @@ def refuse_rows(run: Run, plan: Plan, staged: Staged) -> None:
         rows = scan_parts(staged.bad, BARE).filter(pl.col("rules").list.eval(pl.element().is_in(list(failing))).list.any())
         count = rows.select(pl.len()).collect(engine="streaming").item()
         raise ContractBroken(
-            f"{table.name}: {count:,} of {staged.out:,} rows break {_worst(failing)}{_example(rows)}", "Correct the hop or the contract; nothing was published"
+            f"{table.name}: {count:,} of {counted(staged.out, 'row')} break {_worst(table, failing)}{_example(table, rows)}",
+            "Correct the hop or the contract; nothing was published",
         )
     if plan.again is None and (limit := over_limit(run, table, staged.rejected, staged.out)):
         rows = scan_parts(staged.bad, BARE)
         share = staged.rejected / max(1, staged.out)
         raise RejectLimitExceeded(
-            f"{table.name}: {staged.rejected:,} of {staged.out:,} rows ({share:.1%}) break {_worst(staged.rules)}; the limit is {limit[0]}{_example(rows)}",
+            f"{table.name}: {staged.rejected:,} of {counted(staged.out, 'row')} ({share:.1%}) break {_worst(table, staged.rules)}; the limit is {limit[0]}{_example(table, rows)}",
             f"Nothing was published. Correct the source, the hop or the contract, or raise {limit[1]}",
         )
 
@@ -52,10 +57,18 @@ def refuse_in_range(run: Run, plan: Plan, staged: Staged) -> Staged:
     new = not_among(scan_parts(staged.bad, BARE), open_rejects(run, plan.hop.table, plan.before).select(list(BARE)))
     if count := new.select(pl.len()).collect(engine="streaming").item():
         raise ContractBroken(
-            f"{plan.hop.table.name}: {count:,} rows that are in would be rejected by the code as it is now{_example(new)}",
+            f"{plan.hop.table.name}: {counted(count, 'row')} that {several(count, 'is', 'are')} in would be rejected by the code as it is now{_example(plan.hop.table, new)}",
             "Nothing was published. A range leaves what is rejected alone: run with --full, or without a range",
         )
     return replace(staged, rejected=0, rules={})
+
+
+def passed_in_range(staged: Staged, earlier: pl.LazyFrame) -> pl.LazyFrame | None:
+    """Those of the `earlier` rejects that the range lets in: their raw places are among its rows, and nothing of them is rejected any more."""
+    if not {FILE, ROW} <= set(staged.schema):
+        return None
+    places = scan_good(staged).select(FILE, ROW).unique()
+    return not_among(earlier, scan_parts(staged.bad, BARE)).join(places, on=[FILE, ROW], how="semi")
 
 
 def refuse_checks(table: Table, checks: Iterable[Check]) -> None:
@@ -74,7 +87,7 @@ def refuse_files(run: Run, table: Table, files: list[ConsumedFile]) -> None:
     worst = max(files, key=lambda file: (file.rejects, -file.rows))
     why = f": {worst.reason}" if worst.reason else ""
     raise RejectLimitExceeded(
-        f"{table.name}: {rejected:,} of {records:,} records of the new files ({rejected / max(1, records):.1%}) are rejected; the limit is {limit[0]}; "
+        f"{table.name}: {rejected:,} of {counted(records, 'record')} of the new files ({rejected / max(1, records):.1%}) are rejected; the limit is {limit[0]}; "
         f"the worst file is {worst.name}, {worst.rejects:,} of {worst.rows + worst.rejects:,}{why}",
         f"Nothing of them was ingested. Raise {limit[1]} to take them in with their rejects; a corrected file lands beside this one",
     )
@@ -87,7 +100,7 @@ def over_limit(run: Run, table: Table, rejected: int, judged: int) -> tuple[str,
     if table.most_rejected is not None and rejected / max(1, judged) > table.most_rejected:
         return f"{table.most_rejected:.1%}", "max_rejected"
     if table.max_rejected_rows is not None and rejected > table.max_rejected_rows:
-        return f"{table.max_rejected_rows:,} rows", "max_rejected_rows"
+        return f"{counted(table.max_rejected_rows, 'row')}", "max_rejected_rows"
     return None
 
 
@@ -105,10 +118,13 @@ def stopped_batch(batch: str) -> str:
     return f"{batch}-stopped"
 
 
-def _worst(rules: dict[str, int]) -> str:
-    return ", ".join(f"{rule} ({count:,})" for rule, count in sorted(rules.items(), key=lambda item: -item[1])[:_WORST])
+def _worst(table: Table, rules: dict[str, int]) -> str:
+    """The rules that most rows break, each with what it asks."""
+    often = sorted(rules.items(), key=lambda item: -item[1])[:_WORST]
+    asked = {rule: table.asks(rule).rstrip(".") for rule, _ in often}
+    return "; ".join(f"{rule} ({count:,}){f': {asked[rule]}' if asked[rule] else ''}" for rule, count in often)
 
 
-def _example(rows: pl.LazyFrame) -> str:
+def _example(table: Table, rows: pl.LazyFrame) -> str:
     first = rows.select("row").head(1).collect()
-    return f"; e.g. {first['row'][0][:200]}" if first.height and first["row"][0] else ""
+    return f"; e.g. {shortened(row_told(first['row'][0], table.personal), _SHOWN)}" if first.height and first["row"][0] else ""

@@ -16,6 +16,9 @@ import polars as pl
 from lake.contract import Contract, firm_rules, rule_names
 from lake.dtypes import gate
 from lake.errors import DeclarationError, UnknownName
+from lake.expression_words import expression_words
+from lake.type_names import type_name
+from lake.wording import counted, in_words
 
 Severity = Literal["warn", "quarantine", "fail"]
 """What a broken rule does: it is counted and the row stays; the row is set aside; nothing is published."""
@@ -55,14 +58,19 @@ class Rule:
         raise NotImplementedError
 
     @property
+    def spelled(self) -> str:
+        """What it asks, as schema documents keep it."""
+        return self.limit
+
+    @property
     def spoken_of(self) -> tuple[str, ...]:
         """The columns of its table that it reads."""
         return ()
 
     @property
-    def exactly(self) -> str:
+    def exactly(self) -> tuple[object, ...]:
         """What it asks, so that two rules that may judge differently differ."""
-        return f"{self.name}: {self.limit}"
+        return self.name, self.limit
 
 
 @dataclass(frozen=True)
@@ -130,14 +138,14 @@ class RowCount(Rule):
     @property
     def limit(self) -> str:
         """In words."""
-        parts = [f"at least {self.at_least:,} rows"] if self.at_least is not None else []
-        parts += [f"at most {self.at_most:,} rows"] if self.at_most is not None else []
+        parts = [f"at least {counted(self.at_least, 'row')}"] if self.at_least is not None else []
+        parts += [f"at most {counted(self.at_most, 'row')}"] if self.at_most is not None else []
         return ", ".join(parts + ([f"within {self.within:.1%} of the last version"] if self.within is not None else []))
 
     @property
-    def exactly(self) -> str:
+    def exactly(self) -> tuple[object, ...]:
         """With the share unrounded."""
-        return f"{self.name}: {self.limit} {self.within}"
+        return self.name, self.limit, self.within
 
 
 @dataclass(frozen=True)
@@ -163,9 +171,9 @@ class NullShare(Rule):
         return (self.column,)
 
     @property
-    def exactly(self) -> str:
+    def exactly(self) -> tuple[object, ...]:
         """With the share unrounded."""
-        return f"{self.name}: {self.at_most}"
+        return self.name, self.at_most
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,12 @@ class Expect(Rule):
 
     @property
     def limit(self) -> str:
-        """The expression as Polars spells it."""
+        """The expression in words."""
+        return expression_words(self.expression)
+
+    @property
+    def spelled(self) -> str:
+        """The expression as Polars spells it, which tells two apart that read alike."""
         return " ".join(str(self.expression).split())
 
     @property
@@ -214,9 +227,9 @@ class Expect(Rule):
         return tuple(dict.fromkeys(self.expression.meta.root_names()))
 
     @property
-    def exactly(self) -> str:
+    def exactly(self) -> tuple[object, ...]:
         """With the whole expression."""
-        return f"{self.name}: {self.expression.meta.serialize(format='json')}"
+        return self.name, self.expression
 
 
 def unique(*columns: str, severity: Severity = "fail") -> Unique:
@@ -293,18 +306,18 @@ def _check_severity(table: str, contract: type[Contract], name: str, severity: S
 def _check_form(where: str, contract: type[Contract], rule: Rule) -> None:
     """Raise DeclarationError where what a rule asks is empty, impossible or of the wrong type."""
     if isinstance(rule, Unique) and not rule.columns:
-        raise DeclarationError(f"{where} names no column")
+        raise DeclarationError(f"{where} names no column", "Name at least one that may not repeat")
     if isinstance(rule, References):
         _check_reference(where, contract, rule)
     elif isinstance(rule, RowCount):
         if rule.within is None and rule.at_least is None and rule.at_most is None:
             raise DeclarationError(f"{where} asks nothing", "Say within=, at_least= or at_most=")
         if (rule.within is not None and rule.within < 0) or (rule.at_least or 0) > (rule.at_most if rule.at_most is not None else rule.at_least or 0):
-            raise DeclarationError(f"{where} can never hold: {rule.limit}")
+            raise DeclarationError(f"{where} can never hold: {rule.limit}", "Let at_least= be no more than at_most=, and within= no less than 0")
     elif isinstance(rule, NullShare) and not 0 <= rule.at_most <= 1:
         raise DeclarationError(f"{where}: at_most={rule.at_most} is no share", "Write a number from 0 to 1")
     elif isinstance(rule, Fresh) and not (contract.columns()[rule.column].dtype == pl.Date or isinstance(contract.columns()[rule.column].dtype, pl.Datetime)):
-        raise DeclarationError(f"{where}: {rule.column} is neither a date nor an instant")
+        raise DeclarationError(f"{where}: {rule.column} is neither a date nor an instant", "Name a Date or Datetime column")
     elif isinstance(rule, Expect):
         _check_expression(where, contract, rule)
 
@@ -318,7 +331,7 @@ def _check_reference(where: str, contract: type[Contract], rule: References) -> 
             raise _unknown(where, f"column of {rule.table.name}", other, there)
         dtype, wanted = contract.columns()[own].dtype, there[other] if there is not None else pl.String()
         if dtype != wanted:
-            raise DeclarationError(f"{where}: {own} is {dtype}, and {other} of {rule.table.name} is {wanted}", "Give both the same type")
+            raise DeclarationError(f"{where}: {own} is {type_name(dtype)}, and {other} of {rule.table.name} is {type_name(wanted)}", "Give both the same type")
 
 
 def _check_expression(where: str, contract: type[Contract], rule: Expect) -> None:
@@ -326,7 +339,7 @@ def _check_expression(where: str, contract: type[Contract], rule: Expect) -> Non
     try:
         answer = empty.select(rule.expression)
     except (pl.exceptions.PolarsError, TypeError) as error:
-        raise DeclarationError(f"{where} cannot be evaluated: {' '.join(str(error).split())[:200]}") from None
+        raise DeclarationError(f"{where} cannot be evaluated: {in_words(error)}", "Correct it; it is evaluated on the contract's columns") from None
     if answer.shape != (1, 1) or answer.dtypes != [pl.Boolean]:
         raise DeclarationError(f"{where} is not one Boolean for the whole table", "Aggregate it, e.g. (pl.col('a') > 0).all()")
 

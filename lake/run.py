@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import secrets
 import threading
@@ -14,12 +15,14 @@ import polars as pl
 from opentelemetry.trace import Span
 
 from lake.delta import Snapshot, open_snapshot
+from lake.disk import ensure_room, local
 from lake.errors import RunFailed
+from lake.existing import check_there
 from lake.held import Held
 from lake.log import TableLog
 from lake.logs import start_logs
 from lake.meter import at_work, metered
-from lake.probe import ensure_trusted
+from lake.probe import ensure_trusted, warn_of_clock
 from lake.record import RunInfo
 from lake.room import make_room, spill
 from lake.settings import Settings
@@ -34,7 +37,7 @@ class Run:
     """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk.
 
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
-    at which this run reads tables that it does not fill itself. `judges_moment` says whether it holds tables to rules about a moment
+    at which this run reads tables that it does not fill itself; `filled` are those that it fills. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
     `room` is the memory that its steps share. `receipts` are those of files that landed, with the version at which the run read them, where they are few. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
@@ -46,6 +49,7 @@ class Run:
         self.info = info
         self.judges_moment = judges_moment
         self.pins: dict[str, int] = {}
+        self.filled: frozenset[str] = frozenset()
         self.spread: Spread | None = None
         self.span: Span | None = None
         self.receipts: tuple[int, pl.DataFrame] | None = None
@@ -92,10 +96,19 @@ def run_that_reads(settings: Settings, store: Store, flow: str) -> Run:
 
 
 @contextmanager
-def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None) -> Iterator[Run]:
-    """A run against a store that proved itself. Raises StoreUntrusted, StoreUnreachable or StoreRefused before anything is written."""
+def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: str | None = None, needs_room: bool = True, new: bool = True) -> Iterator[Run]:
+    """A run against a store that proved itself, with room on its disks if it `needs_room`. Where there is no lake, it makes a `new` one, or raises UnknownName.
+
+    Raises StoreUntrusted, StoreUnreachable, StoreRefused, DiskFull or HomeRefused before anything is written. A clock that is wrong is told.
+    """
+    if not new:
+        check_there(settings)
     start_logs(settings.log)
     start_traces()
+    with local(settings.state):
+        settings.state.mkdir(parents=True, exist_ok=True)
+        if needs_room:
+            ensure_room(settings)
     if settings.memory is not None:
         spill(settings.memory, settings.state / "spool")
     info = _info(flow, trigger, prefect_flow_run)
@@ -103,9 +116,12 @@ def begin_run(settings: Settings, flow: str, trigger: str, *, prefect_flow_run: 
         with at_work("start"):
             store = open_store(settings)
             ensure_trusted(store, settings)
+            warn_of_clock(store)
         begun = Run(settings, store, info)
         begun.span = span
-        with begun.workspace("held") as folder:
+        with contextlib.ExitStack() as stack:
+            with local(settings.state):
+                folder = stack.enter_context(begun.workspace("held"))
             store.held = Held(folder)
             try:
                 yield begun

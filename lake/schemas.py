@@ -14,13 +14,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
 from lake.contract import PROVENANCE, RESCUED, document
-from lake.dtypes import delta_type, gate, polars_type
+from lake.dtypes import delta_type, gate, polars_type, stored_type_name
 from lake.errors import StoreError
+from lake.personal import is_marked
 from lake.record import Record
+from lake.rule_words import asked, rule_words
 from lake.store import Store
 from lake.table import Table
 
@@ -29,6 +32,8 @@ _SEVERITIES = ("warn", "quarantine", "fail")
 _WORDS = ("description", "owner", "contract", "policy", "dropped", "expects", "types", "sample", "tags", "sort")
 _ABOUT_CHANGE = ("changes", "class", "transitive", "version")
 _WIDENS = {("byte", "short"), ("byte", "integer"), ("byte", "long"), ("short", "integer"), ("short", "long"), ("integer", "long"), ("float", "double")}
+
+_asked: WeakKeyDictionary[Store, dict[str, bytes]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,17 @@ def describe(table: Table, schema: pl.Schema, renamed: dict[str, str] | None = N
         policy = {"policy": table.policy, "dropped": sorted(table.dropped), "expects": list(table.columns), "types": types}
     return {
         "table": table.name, "contract": promised["contract"] if promised else None, "description": table.summary, "owner": table.owner,
-        "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {}, **policy,
+        "key": promised["key"] if promised else [], "columns": columns, "rules": promised["rules"] if promised else {}, **policy, **_asks(table),
         **({"checks": table.checks} if table.checks else {}), **({"sample": True} if table.sample else {}),
         **({"tags": sorted(table.tags)} if table.tags else {}), **({"sort": list(table.sort)} if table.sort else {}),
     }  # fmt: skip
+
+
+def _asks(table: Table) -> dict[str, dict[str, str]]:
+    """What the rules of a table's contract, and its expectations, ask in words."""
+    said = {rule.name: rule.limit for rule in table.rules if rule.limit != rule.spelled}
+    said |= rule_words(table.contract) if table.contract else {}
+    return {"asks": said} if said else {}
 
 
 def expected(table: Table) -> dict[str, Any] | None:
@@ -113,6 +125,11 @@ def column_metadata(doc: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def named_types(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of a document with their types by the names that contracts are written with."""
+    return [column | {"type": stored_type_name(column["type"])} for column in columns]
+
+
 def fingerprint_of(doc: dict[str, Any]) -> str:
     """A hash of the document, words included, without the account of what changed."""
     core = {key: value for key, value in doc.items() if key not in ("changes", "class", "version")}
@@ -121,7 +138,12 @@ def fingerprint_of(doc: dict[str, Any]) -> str:
 
 def is_personal(column: dict[str, Any]) -> bool:
     """Whether a column of a schema document is marked as personal: its values are nowhere shown."""
-    return bool((column.get("metadata") or {}).get("pii"))
+    return is_marked(column.get("metadata"))
+
+
+def personal_in(document: dict[str, Any]) -> frozenset[str]:
+    """The names of the columns of a schema document that are marked as personal."""
+    return frozenset(column["name"] for column in document.get("columns", []) if is_personal(column))
 
 
 def clustered_by(document: dict[str, Any]) -> tuple[str, ...]:
@@ -147,11 +169,11 @@ def sketched_columns(path: str, document: dict[str, Any]) -> list[str] | None:
 def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[str, Any]] | None) -> SchemaVersion:
     """The version number of `doc`: the previous one if nothing differs, else the next free one, written once with its changes."""
     mark = fingerprint_of(doc)
-    if previous is not None and previous[1] == mark:
-        return SchemaVersion(previous[0], mark, previous[2])
+    if previous is not None and (previous[1] == mark or _only_renamed(store, previous[2], doc)):
+        return SchemaVersion(previous[0], previous[1], previous[2])
     changes = compare(previous[2], doc) if previous else []
     number = (previous[0] if previous else 0) + 1
-    earlier = _earlier(store, doc["table"], previous[0] - 1) if previous else []
+    earlier = documents(store, doc["table"], range(1, previous[0])) if previous else []
     judged = {
         "class": classify(changes) if previous else "first",
         "transitive": classify([*changes, *(change for old in earlier for change in compare(old, doc))]) if previous else "first",
@@ -168,13 +190,28 @@ def register(store: Store, doc: dict[str, Any], previous: tuple[int, str, dict[s
             raise StoreError(f"system/schemas/{doc['table']} holds a thousand versions no commit uses", "Remove those above the table's schema version")
 
 
-def _earlier(store: Store, table: str, newest: int) -> list[dict[str, Any]]:
-    """The documents of versions 1 to `newest` that are still in the registry."""
+def _only_renamed(store: Store, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two documents are the same but for what tables were called meanwhile."""
+    told = {"changes", "class", "transitive", "version"}
+    return bool(store.names) and all(store.names.document(old).get(part) == new.get(part) for part in (old.keys() | new.keys()) - told)
+
+
+def documents(store: Store, table: str, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """The documents of these versions of a table's schema that are still in the registry. One request each."""
     found = []
-    for number in range(1, newest + 1):
+    for number in numbers:
         with contextlib.suppress(StoreError):
-            found.append(json.loads(store.get(f"system/schemas/{table}/{number}.json")))
+            found.append(_registered(store, table, number))
     return found
+
+
+def _registered(store: Store, table: str, number: int) -> dict[str, Any]:
+    """A version's document. It is written once, and so asked for once. Raises NotFound."""
+    path = f"system/schemas/{table}/{number}.json"
+    known = _asked.setdefault(store, {})
+    if path not in known:
+        known[path] = store.get(path)
+    return store.names.document(json.loads(known[path]))
 
 
 def last_schema(
@@ -185,8 +222,9 @@ def last_schema(
         return None
     if record.schema_document is not None:
         return record.schema_version, record.schema_fingerprint, record.schema_document
+    doc: dict[str, Any] | None
     try:
-        doc = json.loads(store.get(f"system/schemas/{registered or record.table}/{record.schema_version}.json"))
+        doc = _registered(store, registered or record.table, record.schema_version)
     except StoreError:
         doc = next((r.schema_document for _, r in records if r.schema_version == record.schema_version and r.schema_document), None)
     return (record.schema_version, record.schema_fingerprint, doc) if doc is not None else None
@@ -211,8 +249,8 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         changes.append(Change("key", told, backward=False, forward=False, kind="key changed"))
     renamed = {former: name for name, former in was.items() if former != name and name not in before}
     for kind in ("rules", "checks"):
-        changes += _rule_changes(_respoken(old.get(kind) or {}, renamed), new.get(kind) or {})
-    words = [word for word in _WORDS if old.get(word) != new.get(word)]
+        changes += _rule_changes(_respoken(old.get(kind) or {}, renamed), new.get(kind) or {}, old, new)
+    words = [word for word in _WORDS if old.get(word) != new.get(word)] + (["rules"] if _asked_otherwise(old, new) else [])
     changes += [Change(word, f"{word} reworded", backward=True, forward=True) for word in words]
     return sorted(changes, key=lambda change: (change.about, change.what))
 
@@ -227,12 +265,19 @@ def _respoken(rules: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
     return rules
 
 
+def _asked_otherwise(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a rule that is the same is told in other words."""
+    was, now = old.get("asks") or {}, new.get("asks") or {}
+    same = [rule for kind in ("rules", "checks") for rule, text in (old.get(kind) or {}).items() if (new.get(kind) or {}).get(rule) == text]
+    return any(rule in was and rule in now and was[rule] != now[rule] for rule in same)
+
+
 def _only_warns(rule: Any) -> bool:
     """Whether rows that break the rule are let through."""
     return str(rule) == "warn" or str(rule).startswith("warn: ")
 
 
-def _rule_changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+def _rule_changes(old: dict[str, Any], new: dict[str, Any], document: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     found = []
     for rule in sorted(old.keys() | new.keys()):
         was, now = old.get(rule), new.get(rule)
@@ -244,7 +289,9 @@ def _rule_changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         elif was != now:
             verb = "added" if was is None else "removed" if now is None else "changed"
             backward, forward = now is None or _only_warns(now), was is None or _only_warns(was)
-            found.append(Change(rule, f"rule {rule} {verb}", backward=backward, forward=forward, kind=f"rule {verb}"))
+            asks = asked(document, rule), asked(after, rule)
+            how = f": {asks[0]} became {asks[1]}" if verb == "changed" and all(asks) and asks[0] != asks[1] else ""
+            found.append(Change(rule, f"rule {rule} {verb}{how}", backward=backward, forward=forward, kind=f"rule {verb}"))
     return found
 
 
@@ -274,5 +321,4 @@ def _column_changes(name: str, was: dict[str, Any], now: dict[str, Any]) -> list
 
 
 def _spelled(column: dict[str, Any]) -> str:
-    kind = column["type"]
-    return kind if isinstance(kind, str) else json.dumps(kind)
+    return stored_type_name(column["type"])

@@ -3,13 +3,15 @@
 Three advisory locks in the service's folder carry the whole protocol, so a kill -9 of anyone leaves nothing to clean up:
 
 - `holders.lock`: each user keeps it shared; the keeper waits to have it alone, which means nobody is left, and stops the server.
-- `alive.lock`: inherited by the server itself, so it is locked exactly as long as the server lives. No pid is ever guessed at.
+- `alive.lock`: inherited by the server itself, so it is locked exactly as long as the server lives, in a folder that is its user's alone. Whether it
+  lives is never told from a pid, and a pid that was written down counts only together with when that process began.
 - `start.lock`: taken while somebody looks whether the server runs and starts it if not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -23,9 +25,11 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from lake.errors import LakeError, StoreError
-from lake.locks import is_taken, take
+from lake.errors import HomeRefused, LakeError, StoreError, of_system
+from lake.locks import is_at, is_taken, take
+from lake.wording import shortened
 
+_LOOK = 1.0  # seconds
 _STARTS = 2  # a port can be taken by somebody else between choosing and binding it
 
 
@@ -62,17 +66,48 @@ class Service:
         self._held: IO[str] | None = None
         self._facts: dict[str, Any] = {}
         self._holds = 0
+        self._guard: threading.Thread | None = None
+        self._log_before = 0
 
     def hold(self) -> dict[str, Any]:
         """Make sure the server runs and keep it running; returns its facts. Raises LakeError if it does not come up."""
         with self._mutex:
-            if self._holds and not self.alive() and self._held is not None:  # it was killed under us: start another
-                self._held.close()
-                self._holds, self._held = 0, None
-            if self._holds == 0:
-                self._facts = self._acquire()
+            if self._holds == 0 or not self.alive():
+                self._again()
             self._holds += 1
+            if self._guard is None or not self._guard.is_alive():
+                self._guard = threading.Thread(target=self._revive_it, name="guards-server", daemon=True)
+                self._guard.start()
             return self._facts
+
+    def revive(self) -> dict[str, Any] | None:
+        """Start the server again if it died while it was held; its facts, or None where nobody here holds it. Raises LakeError if it does not come up."""
+        with self._mutex:
+            if self._holds and not self.alive():
+                self._again()
+            return self._facts if self._holds else None
+
+    def pid(self) -> int | None:
+        """The server's process, as its keeper told it; None where it told none."""
+        state = _read_state(self.folder)
+        return int(state["pid"]) if state is not None else None
+
+    def _revive_it(self) -> None:
+        """As long as the server is held here, start it again when it dies: whoever reads from it at the moment asks again, and finds it."""
+        while self._holds:
+            time.sleep(_LOOK)
+            if not self.alive():
+                with contextlib.suppress(LakeError, OSError):  # whoever asks it something hears what is wrong
+                    self.revive()
+
+    def _again(self) -> None:
+        """Hold the server anew: it was killed under us, or nobody here held it. Raises HomeRefused where its folder went away meanwhile."""
+        if self._held is not None:
+            if not is_at(self._held, self.folder / "holders.lock"):
+                raise HomeRefused(f"{self.folder} was removed or moved while it was in use", "Put it back, or run again in the folder that is there now")
+            self._held.close()
+            self._held = None
+        self._facts = self._acquire()
 
     def release(self, *, wait: bool = False) -> None:
         """Let go. If nobody else holds it, the server stops; with `wait`, at once, and this returns only after it has."""
@@ -81,7 +116,8 @@ class Service:
             if self._holds or self._held is None:
                 return
             if wait:
-                (self.folder / "hurry").touch()
+                with contextlib.suppress(OSError):  # its folder is gone, or full: it stops after a moment all the same
+                    (self.folder / "hurry").touch()
             self._held.close()
             self._held = None
         if wait:
@@ -98,6 +134,15 @@ class Service:
         return is_taken(self.folder / "alive.lock")
 
     def _acquire(self) -> dict[str, Any]:
+        try:
+            return self._acquired()
+        except OSError as error:
+            known = of_system(error, str(self.folder))
+            if known is None:
+                raise
+            raise known from None
+
+    def _acquired(self) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
         os.chmod(self.folder, 0o700)
         with take(self.folder / "start.lock") or contextlib.nullcontext():
@@ -112,6 +157,8 @@ class Service:
                     if (facts := self._wait()) is not None:
                         return facts
                 log = self.folder / "server.log"
+                if not self.alive() and (known := why_it_ended(log, self.folder, self._log_before)) is not None:
+                    raise known
                 why = f"it does not answer after {self._patience:.0f} s" if self.alive() else last_line(log)
                 raise LakeError(f"the {self.folder.name} server did not come up: {why}", f"Its log: {log}")
             except BaseException:
@@ -121,9 +168,12 @@ class Service:
                 raise
 
     def _start(self) -> None:
+        _clear_up_after(self.folder)
         launch = self._plan()
         (self.folder / "state.json").unlink(missing_ok=True)
-        _write_private(self.folder / "launch.json", json.dumps({**launch.__dict__, "linger": self._linger}))
+        log = self.folder / "server.log"
+        self._log_before = log.stat().st_size if log.exists() else 0
+        write_private(self.folder / "launch.json", json.dumps({**launch.__dict__, "linger": self._linger}))
         self._keep("start")
 
     def _keep(self, verb: str) -> None:
@@ -158,7 +208,29 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
     return state if isinstance(state, dict) else None
 
 
-def _write_private(path: Path, text: str) -> None:
+def _clear_up_after(folder: Path) -> None:
+    """Remove what the server before left elsewhere, if it and its keeper were killed: the sockets of its own launch, where nobody listens any more."""
+    try:
+        left = json.loads((folder / "launch.json").read_text("utf-8"))["cleanup"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for path in left:
+        if not listens(str(path)):
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+
+def listens(path: str) -> bool:
+    """Whether somebody listens at a socket: another server may have been given the same port, and with it the same name."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        try:
+            asked.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def write_private(path: Path, text: str) -> None:
     """Write `path` so that only its owner ever can read it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
@@ -166,12 +238,40 @@ def _write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def write_private_once(path: Path, text: str) -> None:
+    """As write_private, unless the file is there: of two processes that make it at once the first wins, and the other finds what that one wrote."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    write_private(fresh, text)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+_ENDS = (
+    (errno.EMFILE, "too many open files"), (errno.ENOSPC, "no space left on device"), (errno.EROFS, "read-only file system"),
+    (errno.EACCES, "permission denied"), (errno.EIO, "input/output error"),
+)  # fmt: skip
+
+
+def why_it_ended(log: Path, folder: Path, before: int = 0) -> LakeError | None:
+    """What the system refused a server, by what its log says past so many bytes; None where that is nothing of the kind."""
+    try:
+        said = log.read_bytes()[before:][-20_000:].decode("utf-8", "replace").lower()
+    except OSError:
+        return None
+    found = next((number for number, words in _ENDS if words in said), None)
+    return of_system(OSError(found, "", str(folder))) if found is not None else None
+
+
 def last_line(log: Path) -> str:
     """The last line of a log that says something."""
     if not log.exists():
         return "no output"
     lines = [line.strip() for line in log.read_text("utf-8", "replace")[-4000:].splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no output"
+    return shortened(lines[-1]) if lines else "no output"
 
 
 def last_port(folder: Path, fact: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lake.errors import SettingsError
+from lake.version import installing
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,7 +22,7 @@ def sql_over(frames: Mapping[str, pl.LazyFrame]) -> DuckDBPyConnection:
     try:
         import duckdb
     except ImportError:
-        raise SettingsError("DuckDB is not installed", "Install the extra `notebooks`: pip install 'lake[notebooks]'") from None
+        raise SettingsError("DuckDB is not installed", f"Install the extra `notebooks`: {installing('notebooks')}") from None
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
     connection.execute("SET TimeZone = 'UTC'")  # an instant in a condition then has the type that the tables' have, wherever this runs
     for layer in dict.fromkeys(name.split(".")[0] for name in frames):

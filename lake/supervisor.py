@@ -1,7 +1,8 @@
 """What `lake up` keeps running: parts in order, each watched, each started again with patience when it dies, all stopped in reverse.
 
 A part is a shared server (the store, Prefect) or a process of ours (the worker, the watcher, the metrics). What is going on stands
-in `up/state.json` under the state folder; `up/alive.lock` is held exactly as long as the supervisor lives, so no pid is ever guessed at.
+in `up/state.json` under the state folder; `up/alive.lock` is held exactly as long as the supervisor lives, in a folder that its user alone enters, so
+that whether it lives is never told from a pid; one that is written down counts only together with when that process began.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from lake.errors import LakeError
+from lake.errors import LakeError, translated
+from lake.processes import began
 from lake.service import Service, last_line
 
 _LOOK = 0.5  # seconds
@@ -52,15 +54,17 @@ class Server:
     service: Service
     url: str
     _held: bool = False
+    _pid: int | None = None
 
     def start(self) -> None:
-        """Hold it; where it died under us, holding starts it again at the same address."""
-        self._told = self.service.hold()
+        """Hold it; where it died under us, it is started again at the same address."""
+        self._told = (self.service.revive() if self._held else None) or self.service.hold()
         self._held = True
+        self._pid = self.service.pid()
 
     def alive(self) -> bool:
-        """Whether the server lives."""
-        return self.service.alive()
+        """Whether the server lives, and is the one that was started: others who hold it may have been quicker to start it again."""
+        return self.service.alive() and self.service.pid() in (self._pid, None)
 
     def stop(self) -> None:
         """Let go of it."""
@@ -156,10 +160,12 @@ class Process:
 
 
 class Supervisor:
-    """Keeps parts running. `told` is called with a line whenever something happened that people should know."""
+    """Keeps parts running. `told` is called with a line whenever something happened that people should know; `lost` says why there is nothing left to
+    keep them running for, once that is so: the folder they work in is gone.
+    """
 
-    def __init__(self, parts: Sequence[Part], folder: Path, told: Callable[[str], None]) -> None:
-        self._parts, self._folder, self._told = list(parts), folder, told
+    def __init__(self, parts: Sequence[Part], folder: Path, told: Callable[[str], None], lost: Callable[[], str | None] = lambda: None) -> None:
+        self._parts, self._folder, self._told, self._lost = list(parts), folder, told, lost
         self._states: dict[str, dict[str, Any]] = {part.name: {"part": part.name, "state": "waiting", "restarts": 0, "trouble": ""} for part in parts}
         self._stopping = threading.Event()
         self._mutex = threading.Lock()
@@ -167,6 +173,8 @@ class Supervisor:
     def start(self) -> None:
         """Start each part, one after the other. Raises LakeError, with those that were started stopped again."""
         for part in self._parts:
+            if self._stopping.is_set():  # told to stop while it comes up: `keep` returns at once
+                return
             self._say(part, "starting")
             try:
                 part.start()
@@ -176,12 +184,16 @@ class Supervisor:
                 raise
             self._say(part, "running")
 
-    def keep(self) -> None:
-        """Watch every part until `stop` is called, and start again what dies."""
+    def keep(self) -> str | None:
+        """Watch every part until `stop` is called, and start again what dies. Returns why it ended, where nobody asked for it."""
         threads = [threading.Thread(target=self._keep, args=(part,), daemon=True) for part in self._parts]
         for thread in threads:
             thread.start()
-        self._stopping.wait()
+        while not self._stopping.wait(_LOOK):
+            if (why := self._lost()) is not None:
+                self._stopping.set()
+                return why
+        return None
 
     def wake(self) -> None:
         """Have `keep` return; safe to be called from a signal handler."""
@@ -199,6 +211,8 @@ class Supervisor:
     def _keep(self, part: Part) -> None:
         pause, since = _FIRST, time.monotonic()
         while not self._stopping.wait(_LOOK):
+            if self._lost() is not None:
+                return
             if part.alive():
                 if time.monotonic() - since > _WELL:
                     pause = _FIRST
@@ -206,12 +220,13 @@ class Supervisor:
             restarts = self._states[part.name]["restarts"] + 1
             self._say(part, "restarting", restarts=restarts)
             self._told(f"{part.name} died; it is started again in {pause:.0f} s")
-            if self._stopping.wait(pause):
+            if self._stopping.wait(pause) or self._lost() is not None:
                 return
             pause = min(_LONGEST, 2 * pause)
             try:
                 part.start()
-            except LakeError as error:
+            except (LakeError, OSError) as trouble:
+                error = trouble if isinstance(trouble, LakeError) else translated(trouble, part.name)
                 self._say(part, "restarting", trouble=str(error))
                 self._told(f"{part.name} did not come up again: {error}")
                 continue
@@ -222,10 +237,11 @@ class Supervisor:
     def _say(self, part: Part, state: str, **more: Any) -> None:
         with self._mutex:
             self._states[part.name] |= {"state": state, "since": time.time(), **more} | (part.facts() if state == "running" else {})
-            told = {"pid": os.getpid(), "parts": list(self._states.values())}
+            told = {"pid": os.getpid(), "began": began(os.getpid()), "parts": list(self._states.values())}
             temporary = self._folder / f"state.json.{os.getpid()}"
-            temporary.write_text(json.dumps(told), "utf-8")
-            temporary.replace(self._folder / "state.json")
+            with contextlib.suppress(OSError):  # no room, or no folder: what runs goes on, or is stopped for that
+                temporary.write_text(json.dumps(told), "utf-8")
+                temporary.replace(self._folder / "state.json")
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

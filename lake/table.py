@@ -12,6 +12,9 @@ import polars as pl
 
 from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW, Contract, check_declaration
 from lake.errors import DeclarationError
+from lake.personal import is_marked
+from lake.placing import here
+from lake.rule_words import asked_of_contract
 from lake.rules import References, Rule, Severity, Unique, check_rules
 
 LAYERS = ("bronze", "silver", "gold")
@@ -66,16 +69,21 @@ class Table:
     upcasts: Mapping[str, Upcast] = field(default_factory=dict, hash=False)
     deletion_vectors: bool = True
     sample: bool = False
+    place: str = field(default="", init=False, compare=False, repr=False)
+    """The file and line that declares it."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "place", here())
         if not _NAME.fullmatch(self.name):
             raise DeclarationError(
                 f"{self.name!r} is not a table name", "Write layer.subject.table with lower-case letters, digits and _, e.g. silver.sales.orders"
             )
         if self.policy not in get_args(Policy):
-            raise DeclarationError(f"{self.name}: policy={self.policy!r} is not one of {', '.join(get_args(Policy))}")
+            raise DeclarationError(f"{self.name}: policy={self.policy!r} is not one of {', '.join(get_args(Policy))}", "Write one of these")
         if not 0 <= (self.max_rejected or 0) <= 1 or (self.max_rejected_rows or 0) < 0:
-            raise DeclarationError(f"{self.name}: max_rejected is a share from 0 to 1, and max_rejected_rows a number of rows")
+            raise DeclarationError(
+                f"{self.name}: max_rejected is a share from 0 to 1, and max_rejected_rows a number of rows", "Write e.g. max_rejected=0.1 for a tenth"
+            )
         if (self.rules or self.severity) and self.layer == "bronze":
             raise DeclarationError(f"{self.name} declares rules or severities, and no hop fills it", "Declare them where its rows are judged first")
         if self.contract is None:
@@ -88,20 +96,31 @@ class Table:
         check_declaration(self.contract)
         for name in (*self.renamed_from, *self.upcasts):
             if name not in self.contract.columns():
-                raise DeclarationError(f"{self.name}: {name!r} in renamed_from or upcasts is not a column of {self.contract.__name__}")
+                raise DeclarationError(
+                    f"{self.name}: {name!r} in renamed_from or upcasts is not a column of {self.contract.__name__}", "Name columns as the contract has them now"
+                )
         if again := [old for old in self.former if old in self.contract.columns()]:
-            raise DeclarationError(f"{self.name}: {again[0]!r} is both a column and what another was called before")
+            raise DeclarationError(f"{self.name}: {again[0]!r} is both a column and what another was called before", "Remove it from renamed_from")
         for column in (*self.sequence, *self.sort, *([self.time] if self.time else [])):
             if column not in self.contract.columns():
-                raise DeclarationError(f"{self.name}: {column!r} in sequence, sort or time is not a column of {self.contract.__name__}")
+                raise DeclarationError(
+                    f"{self.name}: {column!r} in sequence, sort or time is not a column of {self.contract.__name__}",
+                    f"It has: {', '.join(self.contract.columns())}",
+                )
         if self.time and not self.contract.columns()[self.time].dtype.is_temporal():
-            raise DeclarationError(f"{self.name}: time={self.time!r} is neither a date nor an instant")
+            raise DeclarationError(f"{self.name}: time={self.time!r} is neither a date nor an instant", "Name a Date or Datetime column of the contract")
         check_rules(self.name, self.contract, self.rules, self.severity)
 
     def severity_of(self, rule: str) -> Severity:
         """What a row, or the table, that breaks the rule of this name does."""
         declared = {known.name: known.severity for known in self.rules} | dict(self.severity)
         return declared.get(rule) or ("fail" if self.layer == "gold" else "quarantine")
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """The columns that the contract declares personal: their values are nowhere told. None without a contract."""
+        columns = self.contract.columns() if self.contract is not None else {}
+        return frozenset(name for name, column in columns.items() if is_marked(column.metadata))
 
     @property
     def warns(self) -> frozenset[str]:
@@ -121,14 +140,19 @@ class Table:
     @property
     def checks(self) -> dict[str, str]:
         """What is declared beside the contract, by rule: severity, and what is asked."""
-        told = {rule.name: f"{self.severity_of(rule.name)}: {rule.limit}" for rule in self.rules}
+        told = {rule.name: f"{self.severity_of(rule.name)}: {rule.spelled}" for rule in self.rules}
         return {name: str(grave) for name, grave in sorted(self.severity.items())} | told
 
+    def asks(self, rule: str) -> str:
+        """What a rule by that name asks, in words; nothing of one it does not have."""
+        own = next((each.limit for each in self.rules if each.name == rule), "")
+        return own or (asked_of_contract(self.contract, rule) if self.contract is not None else "")
+
     @property
-    def judged_by(self) -> tuple[str, ...]:
+    def judged_by(self) -> tuple[tuple[object, ...], ...]:
         """All that is declared beside the contract and may change which rows pass; nothing where nothing is declared."""
-        said = [f"{name} {grave}" for name, grave in sorted(self.severity.items())]
-        return (*said, *(f"{rule.exactly} {self.severity_of(rule.name)}" for rule in self.rules))
+        said = [(name, grave) for name, grave in sorted(self.severity.items())]
+        return (*said, *((*rule.exactly, self.severity_of(rule.name)) for rule in self.rules))
 
     @property
     def most_rejected(self) -> float | None:
@@ -142,9 +166,9 @@ class Table:
         kept = {name.casefold() for name in (*self.columns, *self.renamed_from, *self.types)}
         for name in (*self.columns, *self.types, *self.renamed_from, *self.dropped):
             if name in PROVENANCE or name == RESCUED:
-                raise DeclarationError(f"{self.name}: {name} is lake's own column")
+                raise DeclarationError(f"{self.name}: {name} is lake's own column", "Leave it out")
         if gone := [name for name in (*self.dropped, *self.former) if name.casefold() in kept]:
-            raise DeclarationError(f"{self.name}: {gone[0]!r} is declared as a column, and as one that is dropped or renamed")
+            raise DeclarationError(f"{self.name}: {gone[0]!r} is declared as a column, and as one that is dropped or renamed", "Say one of the two")
 
     @property
     def former(self) -> dict[str, str]:
@@ -179,6 +203,11 @@ def ordering(table: Table, columns: Iterable[str]) -> list[str]:
     return [*table.sequence, *(name for name in (LANDED, FILE, ROW) if name in present)]
 
 
+def is_table_name(text: str) -> bool:
+    """Whether it is written as the name of a table is."""
+    return _NAME.fullmatch(text) is not None
+
+
 def path_of(name: str) -> str:
     """Where the table `name` is kept, relative to the environment's prefix."""
     return name.replace(".", "/")
@@ -187,6 +216,11 @@ def path_of(name: str) -> str:
 def quarantine_path_of(name: str) -> str:
     """Where the rows rejected on their way into `name` are kept."""
     return f"quarantine/{path_of(name)}"
+
+
+def structure_path_of(name: str) -> str:
+    """Where the structural lines of raw files that came into `name` are kept."""
+    return f"system/structure/{path_of(name)}"
 
 
 def tombstones_path_of(name: str) -> str:

@@ -13,8 +13,9 @@ from lake.content import Content
 from lake.contract import FILE, ROW
 from lake.datafile import parts_in, write_parts
 from lake.fit import Fit
+from lake.place import file_of
 from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
-from lake.receipts import named
+from lake.receipts import files_in, named
 from lake.record import ConsumedFile, Notice, Record
 from lake.run import Run
 from lake.source import Source
@@ -28,6 +29,7 @@ class Taken:
 
     `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
     files of its name that were rejected whole. `remarks` say what is to be known of how it was read, `content` is that of all rows in `parts`, if known.
+    `structure` has its structural lines, if there are any; `aside` says which of them are worth a notice.
     """
 
     consumed: ConsumedFile
@@ -43,6 +45,8 @@ class Taken:
     remarks: tuple[str, ...] = ()
     content: Content | None = None
     held: pl.DataFrame | None = None
+    structure: pl.LazyFrame | None = None
+    aside: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -59,6 +63,8 @@ class Taken:
     def notices(self) -> Iterator[Notice]:
         """What the commit says of the file."""
         yield from (Notice(column="", what="read", detail=remark, file=self.consumed.name) for remark in self.remarks)
+        if self.aside:
+            yield Notice(column="", what="structure", detail=self.aside, file=self.consumed.name)
         yield from self.fit.notices if self.fit else ()
 
 
@@ -68,20 +74,28 @@ def quarantine_files(
     """Commit the rejects. Those of files that were read again, and of files rejected whole that others of their name now correct, are resolved by this."""
     table = source.into
     write_rejects(run, done, about["batch"], folder / "rejects")
-    root = pl.col(FILE).str.split("#").list.first()
-    corrected = _corrected(run, source, before, done)
-    earlier = open_rejects(run, table, before).filter(root.is_in(again) | (_WHOLE & root.is_in(corrected))) if again or corrected else None
+    whole = _corrected(run, source, before, done)
+    anew = _among(open_rejects(run, table, before), again) if again else []
+    earlier = open_rejects(run, table, before).filter(pl.col(FILE).is_in(anew) | (_WHOLE & pl.col(FILE).is_in(whole))) if anew or whole else None
     kept = quarantine(run, table, folder / "rejects", about, before=before, anew=earlier)
     return {"quarantine": kept, "rejects": kept["total"]}
 
 
 def _corrected(run: Run, source: Source, before: Record | None, done: list[Taken]) -> list[str]:
-    """The raw files that are rejected whole and of whose name a later one is taken in now."""
+    """The places of what is rejected whole and of whose name a later file is taken in now."""
     names = {item.name for item in done if item.corrects and item.accepted}
     if before is None or not before.rejects or not names:
         return []
-    whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).str.split("#").list.first()).unique().collect(engine="streaming")
-    return [file for file, name in named(run, source.name, whole[FILE]).items() if name in names] if whole.height else []
+    whole = open_rejects(run, source.into, before).filter(_WHOLE).select(pl.col(FILE).unique()).collect(engine="streaming")
+    files = files_in(run, source.name, whole[FILE]) if whole.height else {}
+    corrected = {file for file, name in named(run, source.name, files.values()).items() if name in names} if files else set()
+    return [place for place, file in files.items() if file in corrected]
+
+
+def _among(rejects: pl.LazyFrame, files: list[str]) -> list[str]:
+    """The places of rejects that are in one of the raw objects `files`."""
+    there = set(files)
+    return [place for place in rejects.select(pl.col(FILE).unique()).collect(engine="streaming").to_series() if file_of(place, there) is not None]
 
 
 def write_rejects(run: Run, done: list[Taken], batch: str, parts: Path) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Any
 
 from opentelemetry import trace
@@ -17,9 +17,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, Status, StatusCode, Tracer
 
 from lake import meter
+from lake.confidential import hidden
 from lake.errors import LakeError, SettingsError
 from lake.record import RunInfo
 from lake.settings import traces_exporter
+from lake.version import installing, version
 
 Attributes = Mapping[str, str | int | float | bool]
 _mutex = threading.Lock()
@@ -46,7 +48,7 @@ def _provider(wanted: str) -> Any:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
     except ImportError as error:
-        raise SettingsError(f"OTEL_* asks for traces, but {error.name} is not installed", "pip install 'lake[observe]', or OTEL_TRACES_EXPORTER=none") from None
+        raise SettingsError(f"OTEL_* asks for traces, but {error.name} is not installed", f"{installing('observe')}, or OTEL_TRACES_EXPORTER=none") from None
     if wanted not in ("otlp", "console"):
         raise SettingsError(f"lake does not send traces by {wanted}", "OTEL_TRACES_EXPORTER may be otlp (over http/protobuf), console or none")
     given = Resource.create()  # from OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
@@ -96,7 +98,7 @@ def failed(errors: Mapping[str, LakeError]) -> None:
     """Have the span that is open here say that it failed, and of what."""
     span = trace.get_current_span()
     for error in errors.values():
-        span.record_exception(error)
+        _record(span, error)
     span.set_status(Status(StatusCode.ERROR, "; ".join(f"{name}: {error.message}" for name, error in errors.items())))
 
 
@@ -107,10 +109,16 @@ def _telling(name: str, attributes: Attributes, parent: Context | None = None, l
         try:
             yield span
         except BaseException as error:
-            span.record_exception(error)
-            span.set_status(Status(StatusCode.ERROR, str(error) or type(error).__name__))
+            _record(span, error)
+            span.set_status(Status(StatusCode.ERROR, hidden(str(error)) or type(error).__name__))
             raise
 
 
+def _record(span: Span, error: BaseException) -> None:
+    """Have the span tell of the error without what is secret."""
+    trace_of = hidden("".join(traceback.format_exception(error)))
+    span.record_exception(error, attributes={"exception.message": hidden(str(error)), "exception.stacktrace": trace_of})
+
+
 def _tracer() -> Tracer:
-    return trace.get_tracer("lake", metadata.version("lake"))
+    return trace.get_tracer("lake", version())

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from lake.called import called, failure
 from lake.content import Content, content_sums, read_sums
-from lake.contract import FILE, LANDED, ROW, Contract, ending, judge, parsed
+from lake.contract import FILE, LANDED, ROW, Contract
 from lake.datafile import parts_in, scan_parts, sink_parts, write_parts
 from lake.delta import DataFile, bring
 from lake.dtypes import Gate, gate
-from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, UnknownName, translated
-from lake.hop import Hop
+from lake.errors import DiskFull, DTypeRefused, HopFailed, LakeError, SchemaRefused, StoreUnreachable, translated
+from lake.hop import VALIDITY
+from lake.judging import Sorted, judge_made, sort_made, with_validity
 from lake.plan import Plan
-from lake.quarantine import BARE, rejected_rows
+from lake.provenance import check_provenance
+from lake.quarantine import BARE
+from lake.raising import Apart, freshest_of, not_raised, raised_rows, rule_of, set_apart
+from lake.range import Range
 from lake.record import Within
 from lake.run import Run
-from lake.table import ordering, path_of
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The rows of the table that this batch speaks for: those not among its rows leave. By keys (`parts` of columns `on`), or by a condition."""
-
-    parts: Path | None = None
-    on: tuple[str, ...] = ()
-    where: pl.Expr | None = None
+from lake.scope import Scope, told_apart_by, write_concerned
+from lake.table import path_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Staged:
     """What the pass left on local disk (`good`, `bad` and, of rows that delete, `dead` parts) and what it counted on the way.
 
     Where it was done in partitions, the rows that passed may be `standing` instead: in data files of the table that no commit names yet.
+    `stopped` is what stops the hop, where it raises on more rows than may be rejected: those that were found are among the rejects.
     """
 
     good: Path
@@ -57,38 +55,79 @@ class Staged:
     dead: Path | None = None
     scope: Scope | None = None
     standing: tuple[DataFile, ...] = ()
+    stopped: LakeError | None = None
 
 
-@dataclass(frozen=True)
-class _Sorted:
-    """The hop's output sorted by the contract, lazily."""
+def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, driving: pl.LazyFrame | None = None, bounded: bool = True) -> Staged:
+    """Run the pass for `plan` in `folder`, keeping rows `where` a condition holds, if there is one, over the rows `driving` it where these are given.
 
-    good: pl.LazyFrame
-    bad: pl.LazyFrame
-    dead: pl.LazyFrame | None
-    doubts: pl.LazyFrame
-
-
-def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, driving: pl.LazyFrame | None = None) -> Staged:
-    """Run the pass for `plan` in `folder`, keeping rows `where` a condition holds, if there is one, over the rows `driving` it where these are given. Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet."""
-    hop = plan.hop
+    Rows on which the hop raises are rejected where each of its rows is made from one; `bounded` says that no more are looked for than may be.
+    Raises HopFailed, SchemaRefused or DTypeRefused; nothing is visible to anyone yet.
+    """
     scope = _scope(plan, folder)
-    where = scope.where if scope is not None and scope.where is not None else where
-    frames = {name: driving if driving is not None and name == hop.driver else _pinned(run, plan, name, scope) for name in hop.inputs}
-    out = _called(hop, frames)
-    contract = hop.table.contract
-    if contract is None:
-        raise LakeError(f"{hop.table.name} has no contract")
+    frames = {name: driving if driving is not None and name == plan.hop.driver else _pinned(run, plan, name, scope) for name in plan.hop.inputs}
     try:
-        out = _with_validity(hop, out)
-        schema = out.collect_schema()
-        judged = _judged(run, plan, contract, out, where)
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise _failed(hop, error) from None
+        return _passed(run, plan, folder, frames, scope, where, entire=driving is None)
+    except HopFailed as failed:
+        if failed.raised is None:
+            raise
+        apart = set_apart(run, plan, frames, folder, failed, partial(_attempt, run, plan), bounded=bounded)
+    return _with_raised(run, plan, folder, frames, scope, where, apart)
+
+
+def _with_raised(run: Run, plan: Plan, folder: Path, frames: dict[str, pl.LazyFrame], scope: Scope | None, where: pl.Expr | None, apart: Apart) -> Staged:
+    """The pass over all rows but those on which the hop raises, with these among the rejects. Where there are too many, these alone, and what stops the hop."""
+    hop, rest = plan.hop, folder / "rest"
+    driving = apart.rows.none() if apart.stop else apart.rows.without(apart.reasons)
+    try:
+        staged = _passed(run, plan, rest, frames | {hop.driver: driving}, scope, where, entire=False)
+    except HopFailed as again:
+        raise apart.unsteady(again) from None
+    if where is not None and plan.within is None:  # rows are asked for by what came of them, and nothing came of these
+        return replace(staged, read=staged.read + len(apart.reasons))
+    write_parts(raised_rows(hop, apart.rows, apart.reasons), staged.bad / "raised")
+    count = len(apart.reasons)
+    out = staged.out if plan.within is not None else staged.out + count
+    rules = dict(sorted((staged.rules | {rule_of(hop): count}).items()))
+    freshest = max((at for at in (staged.freshest, freshest_of(apart.rows, apart.reasons)) if at is not None), default=None)
+    return replace(
+        staged, read=staged.read + count, out=out, rejected=staged.rejected + count, rules=rules, freshest=freshest, stopped=apart.stop,
+    )  # fmt: skip
+
+
+def _attempt(run: Run, plan: Plan, frames: Mapping[str, pl.LazyFrame]) -> BaseException | None:
+    """What the hop, or a rule of its contract, raises when it is given these frames; None where nothing does. Rows are counted and not kept."""
+    hop, contract = plan.hop, plan.hop.table.contract
+    try:
+        out = with_validity(hop, called(hop, dict(frames)))
+        out.select(pl.all().null_count()).collect(engine="streaming")
+        if contract is not None:
+            judged = sort_made(plan, contract, out, {}, None)
+            good = judged.good.select(gate(judged.good.collect_schema()).expressions)
+            for frame in (good, judged.bad, *([judged.dead] if judged.dead is not None else []), judged.doubts):
+                frame.select(pl.all().null_count()).collect(engine="streaming")
+    except HopFailed as failed:
+        return failed.raised
+    except LakeError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  # what it is that the hop raises is what is asked
+        told = translated(error, hop.table.name)
+        if isinstance(told, StoreUnreachable | DiskFull):
+            raise told from None
+        return error
+    return None
+
+
+def _passed(run: Run, plan: Plan, folder: Path, frames: dict[str, pl.LazyFrame], scope: Scope | None, where: pl.Expr | None, *, entire: bool) -> Staged:
+    """The pass over `frames`, `entire` where they are all that was planned. Raises HopFailed, SchemaRefused or DTypeRefused."""
+    hop = plan.hop
+    contract, out, judged = _made(run, plan, frames)
+    schema = out.collect_schema()
     passage = gate(judged.good.collect_schema())
     driver = frames[hop.driver]
-    traced = where is None and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
-    read = _known(run, plan) if not traced and driving is None else None
+    whole = where is None and plan.within is None
+    traced = whole and {FILE, ROW} <= set(schema.names()) and {FILE, ROW} <= set(driver.collect_schema().names())
+    read = _known(run, plan) if not traced and entire else None
     source = driver.select(pl.len().alias("n"), *_marks(traced), *([pl.col(LANDED).max().alias("at")] if LANDED in driver.collect_schema() else []))
     try:
         if not (len(hop.inputs) == 1 and traced and hop.deletes is None) and _is_written(schema):
@@ -96,16 +135,22 @@ def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, d
             _, *counted = pl.collect_all([sink_parts(out, folder / "made"), *beside], engine="streaming")
             read = counted[0] if counted else read if read is not None else source.collect(engine="streaming")
             out = scan_parts(folder / "made", schema)
-            judged = _judged(run, plan, contract, out, where)
-        found = _sunk(plan, judged, passage, out, folder, read if read is not None else source, traced=traced, where=where)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            judged = judge_made(run, plan, contract, out)
+        if plan.within is not None:
+            scope = _range_scope(run, plan, plan.within, judged.good, folder)
+        if not whole:
+            judged = judge_made(run, plan, contract, out, scope if plan.within is not None else Scope(where=where))
+        found = _sunk(plan, judged, passage, out, folder, read if read is not None else source, traced=traced, whole=whole)
+    except (LakeError, OSError):
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  # what the team's functions raise on values comes through as it is
         told = translated(error, hop.table.name)
-        raise (told if isinstance(told, StoreUnreachable | DiskFull) else _failed(hop, error)) from None
+        raise (told if isinstance(told, StoreUnreachable | DiskFull) else failure(hop, error)) from None
     given, came_out = (frame.row(0, named=True) for frame in found[:2])
     if passage.losses and (lost := passage.lost(found[2].row(0, named=True))):
         raise DTypeRefused(f"hop {hop.function.__qualname__}: {lost}", "Round instants to microseconds in the hop, and set dates that are none to null")
     content, rejected, rules, dead = _written(folder, passage.schema)
-    came = came_out["n"] + dead if where is not None else came_out["n"]
+    came = came_out["n"] if whole else came_out["n"] + dead
     intact = (given["low"], given["high"]) == (came_out["low"], came_out["high"]) if traced else None
     warned = {rule: int(count) for rule, count in found[3].row(0, named=True).items() if count} if found[3].width else {}
     return Staged(
@@ -123,10 +168,38 @@ def _known(run: Run, plan: Plan) -> pl.DataFrame | None:
     return pl.DataFrame({"n": [run.snapshot(path_of(wanted.table), wanted.end).rows]})
 
 
-def _judged(run: Run, plan: Plan, contract: type[Contract], out: pl.LazyFrame, where: pl.Expr | None) -> _Sorted:
-    """What the hop returned, with what its rows refer to, sorted by the contract."""
-    marked, marks = refer(run, plan, contract, out)
-    return _sorted(plan, contract, marked, marks, where)
+def _made(run: Run, plan: Plan, frames: dict[str, pl.LazyFrame]) -> tuple[type[Contract], pl.LazyFrame, Sorted]:
+    """What the hop makes of `frames`: its contract, what its function returned, and that sorted by the contract."""
+    hop = plan.hop
+    out = called(hop, frames)
+    contract = hop.table.contract
+    if contract is None:
+        raise LakeError(f"{hop.table.name} has no contract", "Give it one; only bronze keeps what came as it came")
+    try:
+        out = with_validity(hop, out)
+        check_provenance(hop, out.collect_schema().names(), frames[hop.driver].collect_schema().names())
+        return contract, out, judge_made(run, plan, contract, out)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError) as error:
+        raise failure(hop, error) from None
+
+
+def made_of_keys(run: Run, plan: Plan, keys: pl.LazyFrame, *, before: bool) -> tuple[pl.LazyFrame, pl.LazyFrame | None]:
+    """The rows of these `keys` that the hop makes of all that drives it, and those that delete one of them: to the end of what is planned or, `before` it, as far as it was read.
+
+    Both lazily. Raises what stage does.
+    """
+    hop = plan.hop
+    given = plan.inputs[hop.driver]
+    end = given.start if before and given.start is not None else given.end
+    everything = replace(
+        plan, mode="full", feeds={}, again=None, within=None, inputs=plan.inputs | {hop.driver: given.model_copy(update={"start": None, "end": end})}
+    )
+    frames = {name: _pinned(run, everything, name, None) for name in hop.inputs}
+    frames[hop.driver] = not_raised(run, hop, plan.before, frames[hop.driver])
+    _, _, judged = _made(run, everything, frames)
+    on = keys.collect_schema().names()
+    good = judged.good.select(gate(judged.good.collect_schema()).expressions).join(keys, on=on, how="semi")
+    return good, judged.dead.join(keys, on=on, how="semi") if judged.dead is not None else None
 
 
 def _is_scanned(plan: Plan) -> bool:
@@ -141,7 +214,7 @@ def _is_written(schema: pl.Schema) -> bool:
 
 
 def _sunk(
-    plan: Plan, judged: _Sorted, passage: Gate, out: pl.LazyFrame, folder: Path, source: pl.LazyFrame | pl.DataFrame, *, traced: bool, where: pl.Expr | None
+    plan: Plan, judged: Sorted, passage: Gate, out: pl.LazyFrame, folder: Path, source: pl.LazyFrame | pl.DataFrame, *, traced: bool, whole: bool
 ) -> list[pl.DataFrame]:
     """Write the rows that passed, and only if some are missing those that were refused or delete. What was read, what came out, what would be lost, what is doubtful.
 
@@ -153,13 +226,13 @@ def _sunk(
     order = hop.table.sort or (tuple(hop.table.key) if hop.table.layer == "gold" else ())
     kept = sink_parts(good.sort(order) if order else good, folder / "good", of=max(plan.estimated_rows, plan.before.rows if plan.before else 0))
     summed = [pl.col(hop.counts).cast(pl.Int64, strict=False).sum().alias("counted")] if hop.counts else []
-    result = (judged.good if where is not None else out).select(pl.len().alias("n"), *_marks(traced), *summed)
+    result = (out if whole else judged.good).select(pl.len().alias("n"), *_marks(traced), *summed)
     losses = judged.good.select(passage.losses) if passage.losses else pl.LazyFrame()
     _, *beside = pl.collect_all([kept, *([source] if isinstance(source, pl.LazyFrame) else [])], engine="streaming")
     read = beside[0] if beside else source.lazy().collect()
     made, lost, doubted = (frame.collect(engine="streaming") for frame in (result, losses, judged.doubts))
     passed = scan_parts(folder / "good", pl.Schema({})).select(pl.len()).collect().item() if parts_in(folder / "good") else 0
-    if where is not None or made["n"].item() != passed:
+    if not whole or made["n"].item() != passed:
         sink_parts(judged.bad, folder / "bad").collect(engine="streaming")
         if judged.dead is not None:
             sink_parts(judged.dead, folder / "dead").collect(engine="streaming")
@@ -176,66 +249,9 @@ def _written(folder: Path, schema: pl.Schema) -> tuple[Content, int, dict[str, i
     return read_sums(content.row(0, named=True)), rejected.item(), dict(sorted(rules.iter_rows())), gone.item()
 
 
-def _sorted(plan: Plan, contract: type[Contract], out: pl.LazyFrame, marks: dict[str, str], where: pl.Expr | None) -> _Sorted:
-    """The output judged. Rows that delete are judged by their key alone; where a range is asked for, rows outside it are nobody's."""
-    hop, who = plan.hop, f"hop {plan.hop.function.__qualname__}"
-    schema, warns = out.collect_schema(), hop.table.warns
-    if hop.deletes is None:
-        judged = judge(contract, out, who=who, warn=warns, marks=marks)
-        good, bad, dead = judged.good, rejected_rows(judged.bad), None
-    else:
-        if schema.get(hop.deletes) != pl.Boolean:
-            raise SchemaRefused(f"{who} returns no Boolean column {hop.deletes}, which says which rows delete", "Add it in the hop")
-        gone = pl.col(hop.deletes).fill_null(False)
-        ordered = ordering(hop.table, schema)
-        judged = judge(contract, out.filter(~gone).drop(hop.deletes), who=who, warn=warns, marks=marks)
-        ended = judge(ending(contract, (*hop.table.key, *hop.table.sequence)), out.filter(gone).select(*hop.table.key, *ordered), who=who)
-        typed = gate(ended.good.collect_schema())
-        good, bad = judged.good, pl.concat([rejected_rows(judged.bad), rejected_rows(ended.bad)])
-        dead = ended.good.select(typed.expressions)
-    doubtful = judged.doubtful if where is None else judged.doubtful.filter(where)
-    broken = [expression.alias(f"#warn {rule}") for rule, expression in judged.doubts.items()]
-    doubts = doubtful.with_columns(broken).select(pl.col(f"#warn {rule}").sum().alias(rule) for rule in judged.doubts) if broken else pl.LazyFrame()
-    if where is None:
-        return _Sorted(good, bad, dead, doubts)
-    return _Sorted(good.filter(where), bad if plan.within is not None else bad.clear(), dead, doubts)
-
-
 def range_of(within: Within, contract: type[Contract]) -> pl.Expr:
-    """The condition on the table's rows that a backfilled range stands for. Raises UnknownName for bounds that are no dates."""
-    column = contract.columns()[within.column]
-    ends = {}
-    for name, text in (("start", within.start), ("end", within.end)):
-        if text is not None:
-            try:
-                ends[name] = _bound(text, column.dtype)
-            except ValueError:
-                raise UnknownName(f"{text!r} is neither a date nor an instant", "Write 2026-11-23 or 2026-11-23T08:00:00+01:00") from None
-    where = pl.lit(True)
-    if "start" in ends:
-        where &= pl.col(within.column) >= ends["start"]
-    if "end" in ends:
-        where &= pl.col(within.column) < ends["end"]
-    return where
-
-
-def _bound(text: str, dtype: pl.DataType) -> pl.Expr:
-    moment = dt.datetime.fromisoformat(text)
-    if dtype == pl.Date:
-        return pl.lit(moment.date())
-    if getattr(dtype, "time_zone", None):
-        return pl.lit(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).cast(dtype)
-    return pl.lit(moment.replace(tzinfo=None)).cast(dtype)
-
-
-def _with_validity(hop: Hop, out: pl.LazyFrame) -> pl.LazyFrame:
-    """For a table with history: the hop says when each version began; when it ended is worked out later, once its neighbours are known."""
-    if hop.write != "scd2" or hop.table.contract is None:
-        return out
-    if given := {"valid_to", "is_current"} & set(out.collect_schema()):
-        raise SchemaRefused(f"hop {hop.function.__qualname__} returns {', '.join(sorted(given))}, which lake works out", "Return valid_from alone")
-    ends = hop.table.contract.columns()["valid_to"].dtype
-    return out.with_columns(pl.lit(None, dtype=ends).alias("valid_to"), pl.lit(True).alias("is_current"))
+    """The condition on the table's rows that a backfilled range stands for. Raises as Range, for bounds that are no dates or do not suit the column."""
+    return Range(within.start, within.end).among(within.column, contract.columns()[within.column].dtype)
 
 
 def scan_good(staged: Staged) -> pl.LazyFrame:
@@ -243,11 +259,23 @@ def scan_good(staged: Staged) -> pl.LazyFrame:
     return scan_parts(staged.good, staged.schema)
 
 
-def _scope(plan: Plan, folder: Path) -> Scope | None:
-    """What the batch speaks for: a range; the groups that changed; or, of an input whose rows change, the keys that did. None: its own rows."""
+def _range_scope(run: Run, plan: Plan, within: Within, good: pl.LazyFrame, folder: Path) -> Scope | None:
+    """What the batch speaks for where a range is recomputed: rows of that time or, where the time of a row may change, all that belongs with such rows."""
     hop = plan.hop
-    if plan.within is not None and hop.table.contract is not None:
-        return Scope(where=range_of(plan.within, hop.table.contract))
+    if hop.table.contract is None:
+        return None
+    where = range_of(within, hop.table.contract) if hop.write != "scd2" or within.column != VALIDITY[1] else pl.lit(True)
+    there = run.snapshot(path_of(hop.table.name), plan.base)
+    on = told_apart_by(hop, set(good.collect_schema()) & set(there.schema))
+    if not on or within.column in on:
+        return Scope(where=where)
+    write_concerned(good, there, on, where, folder / "range")
+    return Scope(folder / "range" / "keys", on)
+
+
+def _scope(plan: Plan, folder: Path) -> Scope | None:
+    """What the batch speaks for: the groups that changed; or, of an input whose rows change, the keys that did. None: its own rows, or a range."""
+    hop = plan.hop
     if not plan.feeds:
         return None
     if hop.write == "by_key":
@@ -291,54 +319,9 @@ def narrowed(frame: pl.LazyFrame, keys: pl.DataFrame, on: list[str]) -> pl.LazyF
     return frame.join(keys.lazy(), on=on, how="semi", nulls_equal=True)
 
 
-def refer(run: Run, plan: Plan, contract: type[Contract], out: pl.LazyFrame) -> tuple[pl.LazyFrame, dict[str, str]]:
-    """`out` with a Boolean column for each reference of its table that says whether the row keeps it; and those columns by rule."""
-    marks: dict[str, str] = {}
-    schema = out.collect_schema()
-    for number, rule in enumerate(plan.hop.table.references):
-        if not set(rule.columns) <= set(schema):
-            continue  # the judge will say which column is missing
-        given = next(known for known in plan.inputs.values() if known.table == rule.table.name and known.kind == "snapshot")
-        there = run.snapshot(path_of(given.table), given.end)
-        if missing := [name for name in rule.to if name not in there.schema]:
-            raise SchemaRefused(f"{given.table} version {given.end} has no column {', '.join(missing)}, to which {plan.hop.table.name} refers")
-        mark, keys = f"#met {number}", [f"#key {number} {name}" for name in rule.to]
-        own = [parsed(contract, schema, name) for name in rule.columns]
-        known_values = there.scan().select(pl.col(name).alias(key) for name, key in zip(rule.to, keys, strict=True)).drop_nulls().unique()
-        sought = out.with_columns(value.cast(there.schema[to], strict=False).alias(key) for value, to, key in zip(own, rule.to, keys, strict=True))
-        met = sought.join(known_values.with_columns(pl.lit(True).alias(mark)), on=keys, how="left", maintain_order="left")
-        silent = pl.any_horizontal(value.is_null() for value in own)
-        out = met.with_columns(pl.col(mark).is_not_null() | silent).drop(keys)
-        marks[rule.name] = mark
-    return out, marks
-
-
 def _marks(traced: bool) -> list[pl.Expr]:
     """Sums over hashes of raw places: equal on both sides of a hop exactly when each row read came out once."""
     if not traced:
         return []
     place = pl.col(FILE).hash(7) ^ pl.col(ROW).hash(8)
     return [(place & 0xFFFF_FFFF).sum().alias("low"), (place // (1 << 32)).sum().alias("high")]
-
-
-def _called(hop: Hop, frames: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
-    try:
-        out = hop.function(**frames)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the team's code raises is told as theirs, with their line
-        raise _failed(hop, error) from None
-    if not isinstance(out, pl.LazyFrame):
-        raise HopFailed(f"hop {hop.function.__qualname__} returned {type(out).__name__}, not a LazyFrame", "Return the lazy frame; lake collects it")
-    return out
-
-
-def _failed(hop: Hop, error: BaseException) -> HopFailed:
-    """The error as the team's, with the line of theirs it came from when it came from one."""
-    home = hop.function.__code__.co_filename
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == home]
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    if frames:
-        last = frames[-1]
-        where = f"{last.filename.rsplit('/', 1)[-1]} line {last.lineno}: {last.line}"
-        return HopFailed(f"hop {hop.function.__qualname__} ({hop.table.name}) raised {type(error).__name__}: {text}", f"See {where}")
-    line = hop.function.__code__.co_firstlineno
-    return HopFailed(f"hop {hop.function.__qualname__} ({hop.table.name}) failed while running: {text}", f"It is in {home.rsplit('/', 1)[-1]} from line {line}")

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from pyroaring import BitMap64
 
+from lake.wording import counted
+
 _MAGIC = struct.pack("<i", 1681511377)
 _INLINE = "i"
 _RFC_1924 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
@@ -59,7 +61,7 @@ class Vector:
         """Of each of the `rows` that the file holds, whether it is not left out: Boolean. Raises ValueError where the vector is damaged."""
         positions = np.frombuffer(self._bitmap().to_array(), dtype=np.uint64)
         if len(positions) != self.rows or (len(positions) and int(positions[-1]) >= rows):
-            raise ValueError(f"a deletion vector of {self.rows} rows names {len(positions)}, in a file of {rows}")
+            raise ValueError(f"a deletion vector of {counted(self.rows, 'row')} names {len(positions)}, in a file of {rows}")
         mask = np.ones(rows, dtype=np.bool_)
         mask[positions] = False
         return pl.Series(mask)

@@ -12,21 +12,20 @@ from typing import Any
 
 import polars as pl
 
-from lake.anew import computed_anew
-from lake.contract import FILE, ROW
+from lake.contract import PROVENANCE
 from lake.delta import Snapshot
-from lake.difference import Difference, difference_of
+from lake.difference import Difference
 from lake.errors import LakeError, translated
-from lake.hop import VALIDITY, Hop
+from lake.hop import Hop
 from lake.pipeline import Pipeline
-from lake.receipts import receipt_of
-from lake.record import ConsumedFile, Record
-from lake.reread import newest_first, taken_in
+from lake.raw_share import raw_compared
+from lake.record import Record
 from lake.run import Run
+from lake.share import share_compared
+from lake.share import told as words_of
 from lake.source import Source
 from lake.table import path_of
 
-_FILES = 8
 Row = dict[str, Any]
 
 
@@ -56,68 +55,30 @@ def verify(
             if isinstance(step.work, Hop):
                 yield _hop(run, step.work, last[1], there, share, chance)
             else:
-                yield _bronze(run, step.work, last[0], there, share, chance)
+                hides = [*there.schema] if any(hop.table.personal for hop in pipeline.hops.values()) else []  # bronze says of no column what it holds
+                yield _bronze(run, step.work, last[0], there, share, chance, [name for name in hides if name not in PROVENANCE])
         except LakeError as error:
             yield _row(step.name, "", 0, "not verified", str(error))
         except (pl.exceptions.PolarsError, OSError) as error:
-            yield _row(step.name, "", 0, "differs", f"its rows, or those it was made from, cannot be read: {translated(error, step.name)}")
+            yield _row(step.name, "", 0, "differs", f"its rows, or those it was made from, cannot be read: {translated(error, step.name).message}")
 
 
 def _hop(run: Run, hop: Hop, record: Record, there: Snapshot, share: float, chance: random.Random) -> Row:
     name = hop.table.name
     if record.code is None or record.code.fingerprint != hop.fingerprint:
         return _row(name, "", 0, "not verified", "the code changed since: the next run recomputes it in full")
-    if not hop.table.key:
-        return _row(name, "", 0, "not verified", "it has no key by which to choose rows")
-    column = next(key for key in hop.table.key if key != VALIDITY[0] or hop.write != "scd2")
-    where, words = _range(there, column, share, chance)
-    with run.workspace(f"verify-{name}") as folder:
-        recomputed = computed_anew(run, hop, record, folder, where)
-        found = difference_of(there.scan().filter(where), recomputed, [] if hop.write == "append" else hop.table.key)
-        count = recomputed.select(pl.len()).collect().item()
-    return _judged(name, words, count, found)
+    compared = share_compared(run, hop, record, there, share, chance)
+    return _judged(name, compared.words, compared.rows, compared.found)
 
 
-def _bronze(run: Run, source: Source, version: int, there: Snapshot, share: float, chance: random.Random) -> Row:
+def _bronze(run: Run, source: Source, version: int, there: Snapshot, share: float, chance: random.Random, hides: list[str]) -> Row:
     """Some of the raw files, chosen by the commits that took them in."""
-    log = run.log(there.path)
-    chosen: list[tuple[ConsumedFile, Record]] = []
-    for at in chance.sample(range(version + 1), min(version + 1, _FILES)):
-        record = log.record_at(at)
-        if record is None or record.kind != "ingest":
-            continue
-        files = [(file, record) for file in record.files if file.reason is None]
-        chosen += chance.sample(files, max(1, round(share * len(files)))) if files else []
-    rows, names = 0, []
-    found = Difference()
-    for file, then in chosen[:_FILES]:
-        receipt = receipt_of(run, source.name, file.file.split("#")[0])
-        if receipt is None:
-            return _row(there.path, file.name, 0, "differs", f"{file.file} has no receipt")
-        if receipt["status"] == "again":
-            then = next((record for record in newest_first(log, version) if file.file in {one.file for one in record.files}), then)
-        with run.workspace(f"verify-{source.name}") as folder:
-            again = taken_in(run, source.into, then, receipt, there, folder).filter(pl.col(FILE) == file.file)
-            stored = there.scan().filter(pl.col(FILE) == file.file).unique([FILE, ROW])  # content that landed twice is there twice
-            found = difference_of(stored, again, [])
-            rows += again.select(pl.len()).collect(engine="streaming").item()
-        names.append(file.name)
-        if found.any:
-            break
-    return _judged(source.into.name, ", ".join(names), rows, found)
-
-
-def _range(there: Snapshot, column: str, share: float, chance: random.Random) -> tuple[pl.Expr, str]:
-    """A random range of the values of a column that holds about `share` of them, from a sample of the table's files."""
-    files = tuple(chance.sample(there.files, min(len(there.files), _FILES)))
-    values = there.scan(files).select(pl.col(column).unique()).collect(engine="streaming").to_series().sort()
-    if values.len() == 0:
-        return pl.lit(True), "no row"
-    width = max(1, round(share * values.len()))
-    start = chance.randrange(max(1, values.len() - width + 1))
-    low, high = values[start], values[min(start + width, values.len()) - 1]
-    dtype = there.schema[column]
-    return pl.col(column).is_between(pl.lit(low, dtype=dtype), pl.lit(high, dtype=dtype)), f"{column} {low} … {high}"
+    compared = raw_compared(run, source, version, there, share, chance)
+    if not compared.names:
+        return _row(source.into.name, "", 0, "not verified", "no raw file was taken in: there is nothing to compare")
+    if compared.lost:
+        return _row(source.into.name, compared.names[-1], 0, "differs", f"{compared.lost} has no receipt")
+    return _judged(source.into.name, ", ".join(compared.names), compared.rows, compared.found.without(hides))
 
 
 def _judged(name: str, checked: str, rows: int, found: Difference) -> Row:
@@ -125,9 +86,7 @@ def _judged(name: str, checked: str, rows: int, found: Difference) -> Row:
         return _row(name, checked, rows, "equal", "")
     if found.rounding:
         return _row(name, checked, rows, "rounding", f"last bits of {', '.join(found.columns)}")
-    first = next(iter(found.examples.to_dicts()), {})
-    told = ", ".join(f"{key}={value}" for key, value in list(first.items())[:6])
-    return _row(name, checked, rows, "differs", f"recomputed: {found.added:,} more, {found.removed:,} fewer, {found.changed:,} other; e.g. {told}")
+    return _row(name, checked, rows, "differs", words_of(found))
 
 
 def _row(table: str, checked: str, rows: int, verdict: str, why: str) -> Row:

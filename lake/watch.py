@@ -7,15 +7,16 @@ waits it is told again, less and less often, so an event that got lost, or a run
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lake import events
+from lake.amounts import size
+from lake.disk import disks
 from lake.errors import LakeError, StoreError
-from lake.forecast import forecast
+from lake.forecast import behind as tables_behind
 from lake.landing import waiting
 from lake.pipeline import Pipeline
 from lake.receipts import LANDINGS, receipts_between
@@ -25,8 +26,6 @@ from lake.table import path_of
 
 Say = Callable[[str, dict[str, str], dict[str, Any]], None]
 """Sends an event: its name, its resource, its payload."""
-_LEAST_FREE = 0.05  # of the disk
-_LEAST_BYTES = 2 << 30
 _FIRST, _LONGEST = 30.0, 3600.0  # seconds until what still waits is told again
 _BEHIND = 45.0  # seconds between looks at whether tables are behind what they are made from
 _FILES_TOLD = 20
@@ -91,7 +90,7 @@ class Watcher:
         if now - at < _BEHIND:
             return told
         try:
-            behind = tuple(f"{row['table']}: {row['why']}" for row in forecast(self._run, pipeline) if row["run"] and row["inputs"])
+            behind = tuple(f"{row['table']}: {row['why']}" for row in tables_behind(self._run, pipeline))
         except LakeError:
             behind = ()
         told = behind if behind == before else ()
@@ -114,10 +113,15 @@ class Watcher:
         self._due[pipeline.name] = (what, now + pause, pause)
 
     def _look_at_disk(self) -> None:
-        """Lake's own disk, and the embedded store's: room for the next run?"""
-        usage = shutil.disk_usage(self._run.settings.state)
-        if usage.free < min(_LEAST_BYTES, _LEAST_FREE * usage.total):
-            self._trouble(events.DISK_LOW, f"{usage.free / 1e9:,.1f} GB are free where {self._run.settings.state} is; a run needs room to write what it stages")
+        """Each disk that lake writes to: room for the next run?"""
+        try:
+            low = [disk for disk in disks(self._run.settings) if disk.low or disk.free < 2 * self._run.settings.reserve]
+        except LakeError as error:  # no folder takes temporary files
+            self._trouble(events.DISK_LOW, error.message)
+            return
+        if low:
+            told = "; ".join(disk.told for disk in low)
+            self._trouble(events.DISK_LOW, f"{told}; a run needs room to write what it stages, and none begins below {size(self._run.settings.reserve)}")
         else:
             self._over(events.DISK_LOW)
 

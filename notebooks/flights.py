@@ -26,10 +26,7 @@ def _():
     import polars as pl
 
     import lake
-    from lake.catalog import Catalog
-    from lake.drawing import lineage_svg
     from lake.errors import StoreError, UnknownName
-    from lake.lineage import edges
     from lake.settings import project_root
 
     ink, muted, grid = "#1f2937", "#6b7280", "#e5e7eb"
@@ -48,7 +45,7 @@ def _():
         }
         return alt.theme.ThemeConfig(config=config, padding=16)
 
-    return Catalog, StoreError, UnknownName, alt, dt, edges, lake, lineage_svg, mo, pl, project_root
+    return StoreError, UnknownName, alt, dt, lake, mo, pl, project_root
 
 
 @app.cell
@@ -408,8 +405,8 @@ def _(mo):
 
 
 @app.cell
-def _(Catalog, edges, lakehouse, lineage_svg, mo):
-    mo.Html(lineage_svg(edges(Catalog(lakehouse.store)), title="Lineage of the lake"))
+def _(lakehouse, mo):
+    mo.Html(lakehouse.picture())
     return
 
 

@@ -23,7 +23,7 @@ def _():
     import polars as pl
 
     import lake
-    from lake.errors import StoreError
+    from lake.errors import StoreError, UnknownName
     from lake.settings import project_root
 
     ink, muted, grid = "#1f2937", "#6b7280", "#e5e7eb"
@@ -42,16 +42,18 @@ def _():
         }
         return alt.theme.ThemeConfig(config=config, padding=16)
 
-    return StoreError, alt, lake, mo, pl, project_root
+    return StoreError, UnknownName, alt, lake, mo, pl, project_root
 
 
 @app.cell
-def _(StoreError, lake, mo, project_root):
+def _(StoreError, UnknownName, lake, mo, project_root):
     lakehouse, tables = None, None
     try:
         lakehouse = lake.open(root=project_root(mo.notebook_dir()), release=None)
         tables = lakehouse.tables()
         opened = f"{tables.height} tables are committed." if tables.height else "Nothing is committed yet. Run `make demo` first, then this notebook again."
+    except UnknownName:
+        opened = "Nothing is committed yet. Run `make demo` first, then this notebook again."
     except StoreError as error:
         opened = f"The lake cannot be read: {error}. If it is new, run `make demo` first, then this notebook again."
     if mo.app_meta().mode == "script":

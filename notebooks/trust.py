@@ -225,7 +225,9 @@ def _(mo):
 def _(delays, lakehouse, mo, pl):
     way = delays.lineage().filter(pl.col("direction") == "upstream", pl.col("kind") == "table")["name"].unique(maintain_order=True).to_list()
     rules = pl.concat([lakehouse[name].rules().select(pl.lit(name).alias("table"), pl.all()) for name in way]).sort("holds", maintain_order=True)
-    rejects = pl.concat([lakehouse[name].rejects().select(pl.lit(name).alias("table"), "rules", "row", "_file", "_row") for name in way]).head(200).collect()
+    rejects = (
+        pl.concat([lakehouse[name].rejects().select(pl.lit(name).alias("table"), "rules", "asked", "row", "_file", "_row") for name in way]).head(200).collect()
+    )
     mo.vstack([mo.ui.table(frame, selection=None, page_size=12, show_column_summaries=False) for frame in (rules, rejects)])
     return rejects, rules, way
 

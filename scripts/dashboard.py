@@ -96,6 +96,8 @@ ROWS: dict[str, Sequence[Panel]] = {
     "Store": (
         Panel("Requests", {"{{verb}}": increase("lake_store_requests_total", "verb")}, kind="bars", says="Without scans by Polars and repeats by the client"),
         Panel("Bytes", {"{{direction}}": increase("lake_store_bytes_total", "direction")}, "bytes", "bars", says="Without scans by Polars"),
+        Panel("Free on disks", {"{{disk}}": f"lake_disk_free_bytes{{{_ENV}}}"}, "bytes"),
+        Panel("Used of disks", {"{{disk}}": f"1 - lake_disk_free_bytes{{{_ENV}}} / lake_disk_bytes{{{_ENV}}}"}, "percentunit", "gauge", red_from=0.95),
     ),
     "Sizes": (
         Panel("Rows", {"{{table}}": f"lake_table_rows{{{_TABLES}}}"}),

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 import lake.portions
 import lake.source
-from lake.landing import Landed, land
+from lake.landed import Landed
+from lake.landing import land
 from lake.receipts import LANDINGS
 from lake.run import Run, begin_run
 from lake.settings import Settings

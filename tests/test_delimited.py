@@ -58,10 +58,12 @@ def check_whole(data: bytes, hints: Hints, length: int = 1 << 25) -> None:
         assert sorted([*frame[ROW], *parsed.rejects[ROW]]) == list(range(1, parsed.records + 1)) == [part.row for part in everything if part.row]
         assert [part.row for part in everything if part.what == "row"] == frame[ROW].to_list()
         assert parsed.rejects.select(ROW, "line", "bytes").rows() == [(part.row, part.line, part.text) for part in everything if part.what == "reject"]
-        assert parsed.structure.rows() == [(part.line, part.text, part.what) for part in everything if part.row is None]
+        assert parsed.structure.select("line", "bytes", "role").collect().rows() == [
+            (part.line, part.text, part.what) for part in everything if part.row is None
+        ]
         back = texts(path, dialect, range(1, parsed.records + 1))
         assert back == {part.row: part.text for part in everything if part.row}
-        event(f"{'mended' if parsed.mended else 'as it is'}, {'structure' if parsed.structure.height > 1 else 'none'}")
+        event(f"{'mended' if parsed.mended else 'as it is'}, {'structure' if sum(parsed.roles.values()) > 1 else 'none'}")
 
 
 @law
@@ -117,7 +119,6 @@ def test_a_broken_line_is_mended_where_only_one_reading_fits(line: bytes, row: t
 
 
 REJECTED: dict[str, tuple[bytes, str]] = {
-    "the header again": (b"id,name,weight\n", "the header again"),
     "a blank line": (b"\n", "blank"),
     "a quote that never closes": (b'9,"eve,1.5\n', "never closed"),
     "bytes that are no text": (b"9,\xff\xfe,1.5 \xc3\xa9\n", "UTF-8 at byte 3"),
@@ -131,6 +132,15 @@ def test_a_line_that_is_no_record_is_rejected_alone(line: bytes, reason: str) ->
     assert found.rows[-1] == ("5", "ed", "6.5")
     assert found.rejected == [(5, 6, line)]
     assert reason in found.rejects["reason"].item()
+
+
+def test_the_header_again_is_structure_unless_its_words_may_be_values() -> None:
+    """Between records with numbers the header again is a structural line; where all columns hold words it is like a record, and a reject."""
+    found = read(NUMBERED + b"id,name,weight\n5,ed,6.5\n")
+    assert found.rejects.is_empty()
+    assert found.structure.rows()[-1] == (6, b"id,name,weight\n", "repeated header", "the header again")
+    words = read(b"name,city\nann,Rome\nbob,Oslo\nname,city\ncy,Bern\n", hints=Hints(header=True))
+    assert words.rejected == [(3, 4, b"name,city\n")]
 
 
 def test_lines_that_two_readings_fit_are_rejected_together() -> None:
@@ -163,7 +173,8 @@ def test_a_second_table_far_down_is_found_while_reading() -> None:
     data = b"id,name,weight\n" + rows + b"\nregion,manager\nnorth,Ana\nsouth,Ben\n\nid,name,weight\n" + rows
     found = read(data)
     assert found.frame.height == 60_000
-    assert found.rejects.height == 6
+    assert found.rejects.height == 5
+    assert found.structure["role"].to_list() == ["header", "repeated header"]
     assert sum("table 2" in reason for reason in found.rejects["reason"]) >= 3
 
 
@@ -231,7 +242,7 @@ def test_what_fills_up_the_end_of_a_file_is_no_record(text: bytes, end: bytes) -
     found, clean = read(text + end), read(text)
     assert found.rows == clean.rows
     assert found.rejects.is_empty()
-    assert found.structure.row(-1)[1:] == (end, "padding")
+    assert found.structure.row(-1)[1:3] == (end, "padding")
 
 
 def test_a_value_that_ends_in_a_nul_keeps_it() -> None:
@@ -289,3 +300,63 @@ def test_rejects_hold_the_file_s_own_bytes(encoding: str) -> None:
 def test_transcoding_can_be_undone(data: bytes, encoding: str) -> None:
     """Any bytes come back from the text that was made of them."""
     assert restored(b"".join(transcoded(iter([data]), encoding)), encoding, data[:4])[0] == data
+
+
+def test_each_record_whose_quotes_were_put_right_is_marked() -> None:
+    """A quote that opens a line and is never closed is left out where the rest has the right fields; what was mended is counted by how."""
+    rows = b"".join(b"%d,ed,6.5\n" % number for number in range(5, 20))
+    found = read(NUMBERED + b'"9,eve,1.5\n9,"a "big" one",1.5\n' + rows)
+    assert (found.rows[4], found.rows[5], found.rows[6]) == (("9", "eve", "1.5"), ("9", 'a "big" one', "1.5"), ("5", "ed", "6.5"))
+    assert found.rejects.is_empty()
+    assert found.mended == {"quotes put right": 2}
+
+
+GOODS = b"item,note,price\npen,red,1.5\nink,blue,2.5\ncap,green,3.5\nbag,grey,3.5\nhat,brown,3.5\nrod,pink,4.0\n"
+DAYS = b"item,day,price\npen,2024-03-01,1.50\nink,2024-03-02,2.50\ncap,2024-03-03,3.50\nbag,2024-03-04,4.50\n"
+DAMAGED: dict[str, tuple[bytes, bytes, tuple[str | None, ...], str]] = {
+    "a stray quote before a quoted field": (GOODS, b'"ink,"dark, black",2.50\n', ('"ink', "dark, black", "2.50"), "quotes put right"),
+    "a delimiter lost before a quote": (GOODS, b'pen"nice, blue",1.50\n', ("pen", "nice, blue", "1.50"), "a delimiter put before a quote"),
+    "the same with numbers": (GOODS, b'cap"12,5",3.50\n', ("cap", "12,5", "3.50"), "a delimiter put before a quote"),
+    "a quote that opens a line and is never closed": (DAYS, b'"pen,2024-03-01,1.50\n', ("pen", "2024-03-01", "1.50"), "quotes put right"),
+    "an empty field too many": (DAYS, b"pen,,2024-03-01,1.50\n", ("pen", "2024-03-01", "1.50"), "an empty field too many left out"),
+    "an empty field too many further on": (DAYS, b"pen,2024-03-01,,1.50\n", ("pen", "2024-03-01", "1.50"), "an empty field too many left out"),
+    "a first field that is empty and too many": (DAYS, b",pen,2024-03-01,1.50\n", ("pen", "2024-03-01", "1.50"), "an empty field too many left out"),
+}
+
+
+@pytest.mark.parametrize(("table", "line", "row", "how"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_mended_and_marked_where_one_reading_fits(table: bytes, line: bytes, row: tuple[str | None, ...], how: str) -> None:
+    """The row is the one that a person would write down, the commit says how it was put right, and the records around it are as they were."""
+    last = table.splitlines()[-1] + b"\n"
+    found = read(table + line + last)
+    assert (found.rows[-2], found.rows[-1] == found.rows[-3], found.rejects.height) == (row, True, 0)
+    assert found.mended == {how: 1}
+
+
+def test_an_empty_field_is_left_where_nothing_tells_that_it_is_too_many() -> None:
+    """Among words, or where the values fit as they stand, a field beyond the names is rescued as ever."""
+    assert read(DAYS + b"pen,2024-03-01,1.50,\n").frame["_rescued"].to_list()[-1] == '[""]'
+    assert read(GOODS + b"pen,,red,x\n").mended == {}
+
+
+PADDED = {
+    "as it is": (b"item, day, price\npen, 2024-03-01, 1.50\nink, 2024-03-02, 2.50\n", [("pen", "2024-03-01", "1.50"), ("ink", "2024-03-02", "2.50")]),
+    "two blanks": (b"item; note\npen;  red\nink; blue\n", [("pen", " red"), ("ink", "blue")]),
+    "with quotes": (b'item, price\npen, "1,50"\nink, "2,50"\ncap, 3\n', [("pen", "1,50"), ("ink", "2,50"), ("cap", "3")]),
+    "with a blank inside quotes": (b'item, note\npen, " red, too"\nink, blue\ncap, green\n', [("pen", " red, too"), ("ink", "blue"), ("cap", "green")]),
+}
+
+
+@pytest.mark.parametrize(("data", "rows"), PADDED.values(), ids=PADDED)
+def test_a_blank_after_every_delimiter_belongs_to_it(data: bytes, rows: list[tuple[str, ...]]) -> None:
+    """Where names and all records have it, it is no part of the values; one more is, and so is one in quotes."""
+    found = read(data)
+    assert (found.rows, found.rejects.height) == (rows, 0)
+    assert found.dialect.named == [name.strip() for name in data.splitlines()[0].decode().replace(";", ",").split(",")]
+    assert found.dialect.padded
+
+
+def test_a_blank_after_some_delimiters_is_a_value() -> None:
+    """One record without it, and each blank stays where it stands."""
+    found = read(b"item, day\npen, 2024-03-01\nink,2024-03-02\n")
+    assert found.rows == [("pen", " 2024-03-01"), ("ink", "2024-03-02")]

@@ -67,7 +67,7 @@ def test_a_column_that_march_adds_is_a_schema_version(project: Path) -> None:
     """Compatible both ways, also with every version before it."""
     newest, first = _rows(project, "schema", "bronze.nyc.flights")
     assert (first["class"], newest["class"], newest["since_version"]) == ("first", "full", 1)
-    assert [change for change in newest["changes"] if "time_hour" in change] == ["column time_hour added (string)"]
+    assert [change for change in newest["changes"] if "time_hour" in change] == ["column time_hour added (String)"]
 
 
 @pytest.mark.slow

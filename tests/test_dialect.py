@@ -59,7 +59,7 @@ def test_a_file_in_order_is_read_as_it_is(text: str, columns: list[str], rows: l
     whole = read(text.encode())
     assert (columns, rows) == (whole.dialect.columns, whole.rows)
     assert whole.rejects.is_empty()
-    assert whole.structure["what"].to_list() == ["header"]
+    assert whole.structure["role"].to_list() == ["header"]
 
 
 CELLS = st.one_of(
@@ -116,7 +116,7 @@ def test_a_total_is_rejected_and_a_note_is_structure() -> None:
     whole = read(b"id,name,weight\n1,ann,2.5\n2,bob,3.5\n3,cy,4\nTotal,,10\nSource: the office\n")
     assert whole.frame.height == 3
     assert whole.rejected == [(4, 5, b"Total,,10\n")]
-    assert whole.structure.rows()[-1] == (6, b"Source: the office\n", "footer")
+    assert whole.structure.rows()[-1] == (6, b"Source: the office\n", "footer", "it stands below the records")
 
 
 def test_headers_are_counted() -> None:
@@ -262,3 +262,60 @@ def test_a_damaged_byte_among_few_digits_costs_its_record() -> None:
     """The file need not be long for that; and text in UTF-8 deep in a file of ASCII is UTF-8."""
     assert read(b"id,n\n1,10\n2,2\xff0\n3,30\n").rejected == [(2, 3, b"2,2\xff0\n")]
     assert read(b"id,n\n" + b"1,a\n" * 30_000 + "2,\u00e9\n".encode() + b"1,a\n" * 30_000).dialect.encoding == "utf-8"
+
+
+ROWS = "pen,2024-03-01,1.50\nink,2024-03-02,2.50\ncap,2024-03-03,3.50\n"
+PADDED = {
+    "a blank line of delimiters between": ("Sales report,,\n,,\nitem,day,price\n" + ROWS, 2),
+    "no line between": ("Sales report,,\nitem,day,price\n" + ROWS, 1),
+    "two titles and a blank line": ("Sales report,,\nNorth,,\n\nitem,day,price\n" + ROWS, 3),
+    "a first line of delimiters only": (",,\nitem,day,price\n" + ROWS, 1),
+    "lines of delimiters around": (",,\nSales report,,\n,,\n,,\nitem,day,price\n" + ROWS, 4),
+    "notes below too": ("Sales report,,\n,,\nitem,day,price\n" + ROWS + ",,\nSource: the office,,\n", 2),
+    "a note right below": ("item,day,price\n" + ROWS + "Source: the office,,\n", 0),
+    "semicolons": (("Sales report,,\n,,\nitem,day,price\n" + ROWS).replace(",", ";"), 2),
+}
+
+
+@pytest.mark.parametrize(("text", "above"), PADDED.values(), ids=PADDED)
+def test_titles_that_delimiters_fill_up_are_structure(text: str, above: int) -> None:
+    """What a spreadsheet writes around its table has the table's width, and is still no header and no record."""
+    whole = read(text.encode())
+    assert whole.dialect.columns == ["item", "day", "price"]
+    assert whole.rows == [("pen", "2024-03-01", "1.50"), ("ink", "2024-03-02", "2.50"), ("cap", "2024-03-03", "3.50")]
+    assert (whole.dialect.skip_lines, whole.rejects.height) == (above, 0)
+    assert {"title", "blank", "header", "footer"} >= set(whole.structure["role"])
+
+
+def test_padded_titles_stand_above_grouped_names_and_wide_tables_too() -> None:
+    """Names of groups below a title are joined with the names below them; titles of several cells end at a line of delimiters."""
+    grouped = read(b"Sales,,,\nNorth,,South,\npens,inks,pens,inks\n1,2,3,4\n2,3,4,5\n5,6,7,8\n9,9,9,9\n")
+    assert (grouped.dialect.named, len(grouped.rows)) == (["North pens", "North inks", "South pens", "South inks"], 4)
+    wide = read(b"Report:,Sales,,\nBy:,ann,,\n,,,\na,b,c,d\n1,2,3,4\n2,3,4,5\n")
+    assert (wide.dialect.columns, wide.dialect.skip_lines) == (["a", "b", "c", "d"], 3)
+    alone = read(b"name,,\nann,1,2\nbob,2,3\n")
+    assert (alone.dialect.columns, len(alone.rows)) == (["name", "column_2", "column_3"], 2)
+
+
+def test_a_total_filled_up_is_a_reject() -> None:
+    """A last line with a number where the records have one may be one: it is kept with its reason."""
+    whole = read(("item,day,price\n" + ROWS + "Total,,7.50\n").encode())
+    assert whole.rejected == [(4, 5, b"Total,,7.50\n")]
+
+
+NAMELESS = {
+    "a column without a name that no record has": ("item,,day,price\n" + ROWS, ["item", "day", "price"]),
+    "two of them": ("item,,day,,price\n" + ROWS, ["item", "day", "price"]),
+    "the first of them": (",item,day,price\n" + ROWS, ["item", "day", "price"]),
+    "a quote that is never closed": ('"item,day,price\n' + ROWS, ["item", "day", "price"]),
+    "one further on": ('item,"day,price\n' + ROWS, ["item", "day", "price"]),
+}
+
+
+@pytest.mark.parametrize(("text", "columns"), NAMELESS.values(), ids=NAMELESS)
+def test_a_damaged_header_shifts_no_value(text: str, columns: list[str]) -> None:
+    """Names stand above what they name, though the header has a cell too many or a quote that opens and does not close."""
+    whole = read(text.encode())
+    assert whole.dialect.columns == columns
+    assert whole.rows == [("pen", "2024-03-01", "1.50"), ("ink", "2024-03-02", "2.50"), ("cap", "2024-03-03", "3.50")]
+    assert whole.rejects.is_empty()

@@ -26,6 +26,7 @@ from lake.datafile import measure, parts_in, write_parts
 from lake.delta import DataFile, creation
 from lake.dtypes import Gate, delta_type, gate, polars_type
 from lake.errors import DTypeRefused, SchemaRefused
+from lake.type_names import type_name
 
 law = settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
@@ -423,7 +424,7 @@ def test_another_representation_is_chosen_only_when_asked_for(
     schema = pl.Schema({"a": dtype})
     with pytest.raises(DTypeRefused, match="a is"):
         gate(schema)
-    assert {"a": f"{dtype} as {target}"} == gate(schema, represent=True).conversions
+    assert {"a": f"{type_name(dtype)} as {type_name(target)}"} == gate(schema, represent=True).conversions
     back, _ = written(pl.Series(raw_values, dtype=raw(dtype)).cast(dtype), tmp_path, represent=True)
     assert (target, expected) == (back.schema["a"], back["a"].to_list())
 

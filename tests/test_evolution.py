@@ -307,7 +307,7 @@ def test_a_rename_declared_late_joins_both_columns(files: Files) -> None:
 def test_a_rename_that_would_lose_a_value_is_refused(files: Files) -> None:
     """A row with both columns filled: the table stays as it is."""
     files.bring("1.csv", "id,town,city\n1,Ulm,Bonn\n")
-    with pytest.raises(SchemaRefused, match=r"column town renamed to city: values would be lost in city \(1 rows\)"):
+    with pytest.raises(SchemaRefused, match=r"column town renamed to city: values would be lost in city \(1 row\)"):
         files.take(renamed_from={"city": "town"})
     assert files.rows() == [{"id": "1", "town": "Ulm", "city": "Bonn"}]
 

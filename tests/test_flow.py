@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -25,6 +24,7 @@ from tests.conftest import ROOT
 from tests.outside import outside
 from tests.test_cli import Project, Said, answer, make_project, run_lake
 from tests.test_telemetry import Receiver
+from tests.town import admitted, asked
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +35,10 @@ _PATIENCE = 20.0  # seconds; servers stop in about four, on a busy machine
 class Api:
     """What Prefect's REST API says of flow runs and task runs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, home: Path) -> None:
         self.url = f"{url}/api"
+        self.password = (home / "prefect" / "password").read_text("utf-8").strip()
+        admitted(url, home)
 
     def flow_runs(self, flow: str) -> list[Row]:
         """The runs of a flow, oldest first."""
@@ -53,8 +55,7 @@ class Api:
             time.sleep(0.2)
 
     def _ask(self, kind: str, wanted: Row) -> list[Row]:
-        answered = httpx.post(f"{self.url}/{kind}/filter", json=wanted, trust_env=False, timeout=30)
-        found: list[Row] = answered.raise_for_status().json()
+        found: list[Row] = asked("POST", f"{self.url}/{kind}/filter", wanted).json()
         return found
 
 
@@ -127,9 +128,9 @@ def service(home: Path, first: object) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def api(service: Service) -> Iterator[Api]:
+def api(service: Service, home: Path) -> Iterator[Api]:
     """The REST API of the project's own server."""
-    yield Api(service.hold()["url"])
+    yield Api(service.hold()["url"], home)
     service.release()
 
 
@@ -205,14 +206,14 @@ def test_runs_share_the_project_s_server(second: object, service: Service, api: 
     """A run that finds the project's server running uses it, starts none beside it, and does not stop it."""
     assert service.alive()
     assert f"{json.loads((home / 'prefect' / 'state.json').read_text('utf-8'))['facts']['url']}/api" == api.url
-    assert len([line for line in processes_of(home / "prefect") if "prefect.server.api.server:create_app" in line]) == 1
+    assert len([line for line in processes_of(home / "prefect") if "lake.front:create_app" in line]) == 1
 
 
 @pytest.fixture
 def shop(tmp_path_factory: pytest.TempPathFactory, folder: Path, user: dict[str, str], api: Api) -> Project:
     """A small project of somebody who has a Prefect server, and says so."""
     root = folder / tmp_path_factory.mktemp("shop").name
-    return make_project(root, **user, LAKE_HOME=str(root / "home"), LAKE_ENV="dev", PREFECT_API_URL=api.url)
+    return make_project(root, **user, LAKE_HOME=str(root / "home"), LAKE_ENV="dev", PREFECT_API_URL=api.url, PREFECT_API_AUTH_STRING=api.password)
 
 
 def test_a_server_given_by_the_environment_is_used(shop: Project, api: Api) -> None:
@@ -249,7 +250,7 @@ def test_a_hop_that_raises_fails_the_flow_run(shop: Project, api: Api) -> None:
     """A hop that raises fails its task and the flow run, both naming hop and line; what it needs is committed, what needs it never ran."""
     known = len(api.flow_runs("shop"))
     line = shop.edit("hops", "    return raw.select(", '    raise ValueError("no way")\n    return raw.select(')
-    blame = ("hop clean", "silver.shop.orders", "ValueError: no way", f"hops.py line {line}", 'raise ValueError("no way")')
+    blame = ("hop clean", "silver.shop.orders", "ValueError: no way", f"hops.py:{line}", 'raise ValueError("no way")')
     shop.lake("run").refused(*blame)
     (run,) = api.flow_runs("shop")[known:]
     assert run["state"]["name"] == "Failed"

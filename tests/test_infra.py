@@ -103,7 +103,7 @@ def test_every_variable_is_required_and_explained() -> None:
 def test_the_example_holds_no_real_secret() -> None:
     """The secrets in .env.example are placeholders that say so."""
     secrets = {name: value for name, value in example().items() if _SECRET.search(name)}
-    assert set(secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD"}
+    assert set(secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "PREFECT_PASSWORD"}
     assert [name for name, value in secrets.items() if not value.startswith("replace-me")] == []
 
 

@@ -137,7 +137,7 @@ def test_damaged_files_do_not_stop_the_others(run: Run, tmp_path: Path) -> None:
     packed = gzip.compress(good * 50)
     files = {
         "good.csv": good, "cut.csv": packed[:40], "flipped.csv": packed[:30] + b"\xff" + packed[31:], "magic.csv": b"\x28\xb5\x2f\xfd" + good,
-        "locked.csv": locked({"a.csv": good, "b.csv": good + b"2,bob,3,\n"}, "a.csv"), "bz2.csv": b"BZh9" + good, "xz.csv": b"\xfd7zXZ\x00" + good, "zip.csv": b"PK\x03\x04" + good,
+        "locked.csv": locked({"a.csv": good, "b.csv": good + b"2,bob,3,\n"}, "a.csv"), "bz2.csv": b"BZh91AY&SY" + good, "xz.csv": b"\xfd7zXZ\x00" + good, "zip.csv": b"PK\x03\x04" + good,
     }  # fmt: skip
     for name, data in files.items():
         (folder / name).write_bytes(data)

@@ -168,6 +168,6 @@ def test_a_damaged_copy_is_said(packing: Run, tmp_path: Path) -> None:
     assert [pack_commits(packing, PATH) for _ in range(2)] == [5, 5]
     (copy,) = packing.store.walk(f"{PACKED}/{PATH}")
     packing.store.put(copy.path, b"damaged")
-    with pytest.raises(StoreError, match=rf"history of {PATH}: {PACKED}/{PATH}/.*Restore that object"):
+    with pytest.raises(StoreError, match=rf"history of {PATH}: {PACKED}/{PATH}/.*bring the object back from a backup"):
         TableLog(packing.store, PATH).records()
     assert open_snapshot(packing.store, PATH, 6).rows == 7

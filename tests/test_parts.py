@@ -71,7 +71,8 @@ def test_a_place_gives_the_described_environment(one: Placed) -> None:
     described = part_called(one.part).environment(load_settings())
     assert {name: one.environment.get(name) for name in described} == described
     if one.part == "prefect":
-        tuned = {name for name in one.environment if name.startswith(("PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_A", "DO_NOT"))} - {
+        tuned = {name for name in one.environment if name.startswith(("PREFECT_SERVER_SERVICES_", "PREFECT_SERVER_A", "PREFECT_SERVER_CSRF", "DO_NOT"))} - {
+            "PREFECT_SERVER_API_AUTH_STRING",
             "PREFECT_SERVER_API_HOST",
             "PREFECT_SERVER_API_PORT",
         }
@@ -86,9 +87,10 @@ def test_a_part_is_told_where_what_it_needs_is(one: Placed) -> None:
     if "store" in needs:
         asked |= {"AWS_ENDPOINT_URL", "LAKE_BUCKET", "LAKE_ENV", "LAKE_HOME", *_KEYS}
     if "prefect" in needs:
-        asked |= {"PREFECT_API_URL"}
+        asked |= {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
     if one.part == "prefect":
         asked |= {"PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_UI_STATIC_DIRECTORY"}
+        asked |= {"PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"}
         assert not _KEYS & one.everything.keys()
     else:
         assert "PREFECT_API_DATABASE_CONNECTION_URL" not in one.everything
@@ -122,7 +124,8 @@ def test_the_example_shows_every_setting() -> None:
     by_setting = {name: [variable for variable in names if variable in shown] for name, names in VARIABLES.items()}
     assert [name for name, found in by_setting.items() if not found] == ["prefect_database"], "of `lake up` only: the server's own file has the address"
     open_to_all = variables(SYSTEMD / "etc" / "lake.env", also_commented=True)
-    secret = {variable for name in ("access_key_id", "secret_access_key", "session_token", "notify", "prefect_database") for variable in VARIABLES[name]}
+    secrets = ("access_key_id", "secret_access_key", "session_token", "backup_access_key_id", "backup_secret_access_key", "notify", "prefect_database")
+    secret = {variable for name in secrets for variable in VARIABLES[name]}
     assert secret & open_to_all.keys() == set()
 
 

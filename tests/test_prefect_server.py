@@ -69,7 +69,13 @@ def test_events_get_in_where_a_password_is_asked(home: Path, monkeypatch: pytest
     (port,) = free_ports(1)
 
     class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802  # the name the base looks for
+            self.send_response(200 if "csrf-token" in self.path else 404)
+            self.end_headers()
+            self.wfile.write(b'{"token": "a token"}')
+
         def do_POST(self) -> None:  # noqa: N802  # the name the base looks for
+            assert self.headers["Prefect-Csrf-Token"] == "a token"
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             got.append((self.headers.get("Authorization", ""), body))
             self.send_response(204 if self.headers.get("Authorization") == "Basic YW5uOnNlY3JldA==" else 401)
@@ -119,7 +125,7 @@ def test_a_server_of_another_home_is_not_taken_for_ones_own(tmp_path: Path, wher
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        assert answers(tmp_path / "mine", {"url": f"http://127.0.0.1:{server.server_port}"}) is told
+        assert answers(tmp_path / "mine", {"url": f"http://127.0.0.1:{server.server_port}"}, {}) is told
     finally:
         server.shutdown()
         server.server_close()

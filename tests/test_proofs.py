@@ -24,7 +24,7 @@ from lake.replay import SCRATCH, replay
 from lake.run import Run, begin_run
 from lake.settings import Settings, load_settings
 from lake.table import path_of, quarantine_path_of
-from lake.uploads import _client, unfinished
+from lake.uploads import client_of, unfinished
 from lake.verify import verify
 from tests.conftest import ROOT, fresh_env
 from tests.tiny import bronze_orders, clean_orders, orders, rows_of, source_at, sum_orders, totals, write_orders
@@ -84,10 +84,10 @@ def test_a_replay_by_other_code_says_which_is_missing(run: Run, tmp_path: Path) 
 
 def test_a_replay_names_what_differs(run: Run, tmp_path: Path) -> None:
     """A hop that is no function of its inputs is found out: table, column and keys."""
-    chance = iter(range(100))
+    chance = list(range(100))
 
     def drifting(raw: pl.LazyFrame) -> pl.LazyFrame:
-        extra = next(chance)
+        extra = chance.pop(0)
         return raw.select("order", "customer", (pl.col("amount").cast(pl.Decimal(12, 2)) + extra).cast(pl.Decimal(12, 2)), "day", *PROVENANCE)
 
     flow = _flow(tmp_path, hop(orders, write="merge", raw=changes(bronze_orders))(drifting))
@@ -242,7 +242,7 @@ def test_a_run_that_slept_through_upkeep_does_not_publish_removed_files(run: Run
 
 def test_unfinished_uploads_are_found_and_aborted(run: Run) -> None:
     """An upload in parts that was begun and left: maintain sees it and removes it."""
-    client = _client(run.store)
+    client = client_of(run.store)
     key = f"{run.store.prefix}/silver/shop/orders/part.parquet"
     begun = client.create_multipart_upload(Bucket=run.store.bucket, Key=key)
     client.upload_part(Bucket=run.store.bucket, Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 100)

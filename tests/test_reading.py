@@ -51,6 +51,7 @@ class Read:
     rejects: pl.DataFrame
     records: int
     structure: pl.DataFrame
+    mended: dict[str, int]
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
@@ -77,7 +78,7 @@ def read_all(data: bytes, name: str = "table.csv", hints: Hints | None = None) -
         result = []
         for i, dialect in enumerate(examine(path, compression, name, hints or Hints())):
             parsed = read_member(path, compression, dialect, name, Path(folder) / f"{i}")
-            result.append(Read(dialect, parsed.frame.collect(engine="streaming"), parsed.rejects, parsed.records, parsed.structure))
+            result.append(Read(dialect, parsed.frame.collect(engine="streaming"), parsed.rejects, parsed.records, parsed.structure.collect(), parsed.mended))
             check_law(result[-1])
     return result
 

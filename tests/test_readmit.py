@@ -73,7 +73,7 @@ def test_a_readmitted_row_takes_its_place_in_history(shop: Shop) -> None:
     ("change", "why", "amounts"),
     [
         ({"function": trimming}, "the code changed", {1: 10, 2: 7, 3: 100}),
-        ({"contract": Tightened}, "1 rows that are in break the contract as it is now", {1: 10}),
+        ({"contract": Tightened}, "1 row that is in breaks the contract as it is now", {1: 10}),
         ({"write": "replace", "contract": Relaxed}, "always computed together", {1: 10, 3: 100}),
     ],
 )
@@ -91,7 +91,7 @@ def test_where_it_cannot_be_shown_that_the_rest_stays_everything_is_recomputed(s
     shop.sound()
 
 
-@pytest.mark.parametrize(("contract", "reason", "amounts"), [(Gaps, "1 rejected rows again", {1: 10, 2: None}), (Bare, "its columns changed", None)])
+@pytest.mark.parametrize(("contract", "reason", "amounts"), [(Gaps, "1 rejected row again", {1: 10, 2: None}), (Bare, "its columns changed", None)])
 def test_a_column_that_may_be_null_now_lets_rows_in_and_one_that_is_gone_recomputes(
     shop: Shop, contract: Any, reason: str, amounts: dict[int, int | None] | None
 ) -> None:
@@ -111,7 +111,7 @@ def test_rows_alone_on_someones_word_and_verify_finds_a_wrong_one(shop: Shop) ->
     shop.bring("1.csv", "order,amount\n1,10\n2,7 €\n")
     shop.function = trimming
     done = readmit_rows(shop.run, shop.orders, only=True)
-    assert (done.ledger.read, done.reason) == (1, "1 rejected rows again; other rows are said to be as they were")
+    assert (done.ledger.read, done.reason) == (1, "1 rejected row again; other rows are said to be as they were")
     shop.flow()
     assert shop.amounts() == {1: 10, 2: 7}
     shop.sound()

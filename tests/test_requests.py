@@ -12,7 +12,8 @@ from lake.consumers import mark
 from lake.delta import open_snapshot
 from lake.execute import execute
 from lake.ingest import ingest
-from lake.landing import Landed, land
+from lake.landed import Landed
+from lake.landing import land
 from lake.log import TableLog
 from lake.plan import make_plan
 from lake.receipts import LANDINGS

@@ -110,13 +110,13 @@ def test_nothing_changed_is_nothing_found(lake: Run) -> None:
 @pytest.mark.parametrize(
     ("order", "what", "grade", "breaking", "hits"),
     [
-        pytest.param(ORDER | {"city": dy.String(nullable=True)}, "column city added (string)", "full", False, (), id="added, may be null"),
-        pytest.param(ORDER | {"city": dy.String(nullable=False)}, "column city added (string)", "forward", False, (), id="added, never null"),
+        pytest.param(ORDER | {"city": dy.String(nullable=True)}, "column city added (String)", "full", False, (), id="added, may be null"),
+        pytest.param(ORDER | {"city": dy.String(nullable=False)}, "column city added (String)", "forward", False, (), id="added, never null"),
         pytest.param(without("amount"), "column amount removed", "backward", True, BELOW_AMOUNT, id="removed"),
         pytest.param(without("note"), "column note removed", "full", True, (), id="removed, though nobody here reads it"),
-        pytest.param(ORDER | {"amount": dy.Int64(nullable=False, min=0)}, "column amount: integer became long", "backward", False, BELOW_AMOUNT, id="widened"),
-        pytest.param(ORDER | {"amount": dy.Int16(nullable=False, min=0)}, "column amount: integer became short", "forward", True, BELOW_AMOUNT, id="narrowed"),
-        pytest.param(ORDER | {"amount": dy.Date(nullable=False)}, "column amount: integer became date", "breaking", True, BELOW_AMOUNT, id="another type"),
+        pytest.param(ORDER | {"amount": dy.Int64(nullable=False, min=0)}, "column amount: Int32 became Int64", "backward", False, BELOW_AMOUNT, id="widened"),
+        pytest.param(ORDER | {"amount": dy.Int16(nullable=False, min=0)}, "column amount: Int32 became Int16", "forward", True, BELOW_AMOUNT, id="narrowed"),
+        pytest.param(ORDER | {"amount": dy.Date(nullable=False)}, "column amount: Int32 became Date", "breaking", True, BELOW_AMOUNT, id="another type"),
         pytest.param(ORDER | {"amount": dy.Int32(nullable=True, min=0)}, "column amount may now be null", "backward", True, BELOW_AMOUNT, id="may now be null"),
         pytest.param(ORDER | {"note": dy.String(nullable=False)}, "column note may no longer be null", "forward", False, (), id="may no longer be null"),
         pytest.param(ORDER | {"amount": dy.Int32(nullable=False, min=0, max=99)}, "rule amount|max added", "forward", False, BELOW_AMOUNT, id="rule added"),
@@ -166,7 +166,7 @@ def test_an_undeclared_rename_is_hinted_at(ask: Ask) -> None:
     found = {finding.what: finding for finding in ask(RENAMED, summed=total_of_spent)}
     assert 'renamed_from={"spent": "amount"}' in found["column amount removed"].note
     assert found["column amount removed"].breaking
-    assert found["column spent added (integer)"].note == ""
+    assert found["column spent added (Int32)"].note == ""
 
 
 @pytest.mark.parametrize("more", [{"spent": dy.Int64(nullable=False)}, {"spent": ORDER["amount"], "paid": ORDER["amount"]}], ids=["other type", "two of them"])
@@ -268,7 +268,7 @@ def test_history_and_references_are_needs_too() -> None:
 def test_a_wider_column_that_a_hop_cannot_pass_on_is_breaking(ask: Ask) -> None:
     """A wider type breaks nobody by itself, but the hop whose own contract promises the narrow one stops."""
     (found,) = [finding for finding in ask(ORDER | {"weight": dy.Float64(nullable=True)}) if "became" in finding.what]
-    assert (found.what, found.grade, found.breaking) == ("column weight: float became double", "backward", True)
+    assert (found.what, found.grade, found.breaking) == ("column weight: Float32 became Float64", "backward", True)
     assert "returns weight as Float64" in found.note
 
 

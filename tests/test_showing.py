@@ -15,8 +15,9 @@ import pytest
 from lake.contract import PROVENANCE, Contract
 from lake.errors import SettingsError, UnknownName
 from lake.execute import execute
+from lake.handle import TableHandle
 from lake.hop import Hop, changes, hop
-from lake.lakehouse import Lake, TableHandle
+from lake.lakehouse import Lake
 from lake.pipeline import Pipeline
 from lake.release import find_release
 from lake.run import Run
@@ -77,8 +78,8 @@ def test_a_table_shows_what_its_last_commit_says(shop: Run) -> None:
     """Facts, ledger, the rules that rows broke first, and every other rule folded away."""
     card = page(handle(shop, orders.name)._repr_html_())
     rows = cells(card)
-    assert ["Rows", "2 in 1 file, 0.0 MB"] in [[row[0], re.sub(r"0\.\d MB", "0.0 MB", row[1])] for row in rows if len(row) == 2]
-    assert {"Owner": "shop", "In quarantine": "1 rows", "Run": shop.info.id, "From": "bronze.shop.orders 0"}.items() <= {
+    assert ["Rows", "2 in 1 file, some kB"] in [[row[0], re.sub(r"\d\.\d kB", "some kB", row[1])] for row in rows if len(row) == 2]
+    assert {"Owner": "shop", "In quarantine": "1 row", "Run": shop.info.id, "From": "bronze.shop.orders 0"}.items() <= {
         row[0]: row[1] for row in rows if len(row) == 2
     }.items()
     head = next(row for row in rows if row[:2] == ["version", "at"])
@@ -86,7 +87,7 @@ def test_a_table_shows_what_its_last_commit_says(shop: Run) -> None:
     assert dict(zip(head[2:], counts[2:], strict=True)) == {"read": "3", "inserted": "2", "rejected": "1"}
     broken = [row for row in rows if row[0].startswith("✗")]
     assert [row[0] for row in broken] == ["✗ no_test_customer", "✗ no_test_customer"], "once on top, once among all"
-    assert broken[0][1:] == ["quarantine", broken[0][2], "1 rows"]
+    assert broken[0][1:] == ["quarantine", broken[0][2], "1 row"]
     folded = {row[0] for row in cells(next(card.iter("details")))}
     assert {"✗ no_test_customer", "✓ amount|min", "✓ customer|nullability"} <= folded
 
@@ -254,4 +255,4 @@ def test_without_duckdb_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(SettingsError, match="DuckDB is not installed") as raised:
         sql_over({})
-    assert "lake[notebooks]" in str(raised.value.hint)
+    assert "ledgerlake[notebooks]" in str(raised.value.hint)

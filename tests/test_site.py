@@ -21,6 +21,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lake.cards import table_card
 from lake.catalog import Catalog
 from lake.contract import PROVENANCE, Contract
 from lake.errors import LakeError, UnknownName
@@ -152,7 +153,7 @@ def test_a_table_page_tells_what_the_commits_say(shop: Shop) -> None:
     version, record = shop.catalog.last(ORDERS)
     for told in (
         "One row for each order", "EUR", "Who ordered", f"Rows {record.rows} ", "orders.amount transformed", f'versionAsOf", {version}',
-        f"version = {version}", "lake.open(release=5)", "column day added (string)", "amount|min", "sets the row aside", "clean", "personal",
+        f"version = {version}", "lake.open(release=5)", "column day added (String)", "amount|min", "sets the row aside", "clean", "personal",
     ):  # fmt: skip
         assert told in page, told
     assert record.ledger.inserted + record.ledger.unchanged + record.ledger.updated == 4
@@ -179,6 +180,9 @@ def test_releases_tell_what_changed(shop: Shop) -> None:
     fourth = text_of(re.split(r'id="release-[43]"', shop.page("releases.html"))[1])
     assert "back at an earlier version" in fourth
     assert "as release 2" in fourth
+    assert "held, rolled back from release 4 to 3" in text_of(shop.page("index.html"))
+    assert "held, rolled back from release 4 to 3" in text_of(shop.page(f"tables/{ORDERS}.html"))
+    assert "**Held, rolled back from release 4 to 3: readers see version 2**" in table_card(shop.catalog, ORDERS)
 
 
 def test_schema_versions_are_those_of_the_whole_log(shop: Shop) -> None:

@@ -169,7 +169,7 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         start_traces()
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(SettingsError, match=r"pip install 'lake\[observe\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'ledgerlake\[observe\]'"):
         start_traces()
 
 

@@ -42,7 +42,7 @@ def _rejected(run: Run, name: str, *, stopped: bool = False) -> int:
     ("said", "bad", "limit"),
     [
         ({}, 1, None),
-        ({}, 2, r"2 of 11 rows \(18\.2%\) break no_test_customer \(2\); the limit is 10\.0%; e\.g\. .*max_rejected\. "),
+        ({}, 2, r"2 of 11 rows \(18\.2%\) break no_test_customer \(2\): Test orders are not orders; the limit is 10\.0%; e\.g\. .*max_rejected\. "),
         ({"max_rejected": 0.2}, 2, None),
         ({"max_rejected": 0.0}, 1, r"the limit is 0\.0%"),
         ({"max_rejected": 1.0}, 10, None),

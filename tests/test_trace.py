@@ -127,7 +127,7 @@ def test_a_stored_value_that_is_not_what_the_lines_say_differs(run: Run, shop: P
     run.store.put(f"{there.path}/{there.files[0].path}", local.read_bytes())
     found = _trace(run, shop, totals, customer="ann")
     assert found.verdict == "differs"
-    assert found.verdict_line() == "computed again from 3 raw records: DIFFERS: gold.shop.totals: 1 rows other in amount"
+    assert found.verdict_line() == "computed again from 3 raw records: DIFFERS: gold.shop.totals: 1 row other in amount"
     assert found.judged.found.examples.select("column", "was", "is").rows() == [("amount", '"7.00"', '"6.00"')]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from lake.errors import LakeError
 from tests.town import Town, asked, processes_in, town_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -128,7 +132,8 @@ def test_the_log_of_a_run_tells_the_ledger_and_no_noise(town: Town) -> None:
     wanted = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200}
     lines = until(lambda: found if len(found := [line["message"] for line in town.ask("logs/filter", wanted)]) > 3 else None, 20, "logs arrive")
     assert any("inserted" in line and "read" in line for line in lines)
-    assert any("/v2/artifacts/key/dev-shop-hops" in line for line in lines)
+    hops = {"artifacts": {"key": {"any_": ["dev-shop-hops"]}, "flow_run_id": {"any_": [run["id"]]}}}
+    assert any(f"/v2/artifacts/artifact/{one['id']}" in line for one in town.ask("artifacts/filter", hops) for line in lines)
     assert [line for line in lines if "Finished in state" in line or "Created task run" in line] == []
 
 
@@ -136,9 +141,13 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(town: Town) -> None:
     """The plan is an artifact; no table has a new version."""
     versions = {row["table"]: row["version"] for row in town.project.rows("ls")}
     run = town.done("shop/refresh", mode="full", dry_run=True)
-    assert run["state"]["message"] == "dry run: 0 files would land; 2 of 2 hops would run on what has landed"
+    assert run["state"]["message"] == "dry run: 0 files wait; of 3 tables 2 would change, 0 perhaps"
     plan = json.loads(town.artifacts()["dev-shop-plan"]["data"])
-    assert [(row["table"], row["would run"], row["scope"]) for row in plan] == [("silver.shop.orders", "yes", "full"), ("gold.shop.totals", "yes", "full")]
+    assert [(row["table"], row["would change"], row["scope"]) for row in plan] == [
+        ("bronze.shop.orders", "no", "incremental"),
+        ("silver.shop.orders", "yes", "full"),
+        ("gold.shop.totals", "yes", "full"),
+    ]
     assert {row["table"]: row["version"] for row in town.project.rows("ls")} == versions
 
 
@@ -204,3 +213,22 @@ def test_down_lets_go_of_a_run_and_leaves_nothing(town: Town) -> None:
     assert town.project.lake("down").did().out == "lake is not up.\n"
     assert town.project.lake("up", "--detach", "--no-open").code == 0
     assert town.run(run)["state"]["type"] == "CANCELLED"
+
+
+def test_a_home_that_is_removed_under_it_stops_everything(town: Town) -> None:
+    """`rm -r` of LAKE_HOME under `lake up`: within seconds its supervisor stops all parts; status and down tell the truth; the next `lake up` begins anew."""
+    home = Path(town.project.variables["LAKE_HOME"])
+    assert len(town.parts) == 5
+    shutil.rmtree(home, ignore_errors=True)
+    assert until_none(lambda: processes_in(town.project.root), 60) == []
+    assert town.project.look("status").out == "lake is not up. `lake up` starts it.\n"
+    assert town.project.lake("down").did().out == "lake is not up.\n"
+    shutil.rmtree(home, ignore_errors=True)
+    assert town.project.lake("up", "--detach", "--no-open").code == 0
+
+    def there_again() -> bool:
+        with contextlib.suppress(LakeError):  # nothing is released yet
+            return 1 in town.orders()
+        return False
+
+    until(there_again, 240, "what the sources offer is there again")

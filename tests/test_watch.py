@@ -163,7 +163,7 @@ def test_a_source_that_cannot_be_listed_keeps_no_other_from_being_watched(watche
 def test_a_disk_that_is_nearly_full_is_told_once(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """Little room: one event until there is room again; then another one may come."""
     room = {"free": 1 << 20}
-    monkeypatch.setattr("lake.watch.shutil.disk_usage", lambda _: SimpleNamespace(free=room["free"], total=1 << 40))
+    monkeypatch.setattr("lake.disk.shutil.disk_usage", lambda _: SimpleNamespace(free=room["free"], total=1 << 40))
     for _ in range(3):
         watched.look()
     room["free"] = 1 << 39

@@ -14,7 +14,7 @@ from lake.prefect_server import prefect_service
 from lake.settings import load_settings
 from tests.outside import outside
 from tests.test_cli import Project, make_project
-from tests.town import ENDED, asked, processes_in, until, until_none
+from tests.town import ENDED, admitted, asked, processes_in, until, until_none
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -27,9 +27,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project,
     made = make_project(root, LAKE_HOME=str(root / "home"), LAKE_ENV="dev", HOME=str(user))
     made.lake("deployments", "--write").did()
     service = prefect_service(load_settings(root=root, home=root / "home"))
-    url = f"{service.hold()['url']}/api"
+    page = service.hold()["url"]
+    url, home = f"{page}/api", root / "home"
+    admitted(page, home)
     inherited = outside()
-    told = {"PREFECT_API_URL": url, "PREFECT_HOME": str(user / "prefect"), "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1", "PREFECT_CLI_COLORS": "false"}
+    password = (home / "prefect" / "password").read_text("utf-8").strip()
+    told = {
+        "PREFECT_API_URL": url,
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_HOME": str(user / "prefect"),
+        "DO_NOT_TRACK": "1",
+        "NO_PROXY": "127.0.0.1",
+        "PREFECT_CLI_COLORS": "false",
+    }
     yield made, inherited | dict(made.variables) | told
     service.release(wait=True)
     left = until_none(lambda: processes_in(root))
@@ -72,7 +82,8 @@ def test_lake_up_uses_a_prefect_that_is_there(project: tuple[Project, dict[str, 
     """With PREFECT_API_URL set, `lake up` starts none, works with that one, and leaves it running; one that does not answer is told at once."""
     made, environment = project
     url = environment["PREFECT_API_URL"]
-    said = made.lake("up", "--detach", "--no-open", PREFECT_API_URL=url, NO_PROXY="127.0.0.1")
+    password = environment["PREFECT_API_AUTH_STRING"]
+    said = made.lake("up", "--detach", "--no-open", PREFECT_API_URL=url, PREFECT_API_AUTH_STRING=password, NO_PROXY="127.0.0.1")
     assert said.code == 0, said
     try:
         assert {row["part"]: row["url"] for row in made.rows("status")}["prefect"] == url

@@ -255,7 +255,7 @@ def test_a_range_with_other_code_leaves_the_full_recomputation_due(run: Run, tmp
     execute(run, new, backfill=Range(start="2024-01-06"))
     cities_of = {(row["day"].day >= 6, row["city"].isupper()) for row in rows_of(run, log)}
     assert cities_of == {(False, False), (True, True)}
-    assert make_plan(run, new).reason == "full, because the code or the contract changed"
+    assert make_plan(run, new).reason.startswith("full, because the code changed: ")
 
 
 def test_no_row_vanishes_from_a_range(run: Run, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_no_row_vanishes_from_a_range(run: Run, tmp_path: Path) -> None:
     _grow(run, tmp_path, _MANY, to_log)
     before = rows_of(run, log)
     new: Hop = hop(log, write="append", raw=changes(bronze))(emptying)
-    with pytest.raises(ContractBroken, match=r"1 rows that are in would be rejected .*--full"):
+    with pytest.raises(ContractBroken, match=r"1 row that is in would be rejected .*--full"):
         execute(run, new, backfill=Range(start="2024-01-06"))
     assert rows_of(run, log) == before
     assert execute(run, new).ledger.rejected == 1

@@ -12,7 +12,8 @@ from lake.contract import PROVENANCE, Contract
 from lake.execute import execute
 from lake.hop import Hop, changes, hop
 from lake.ingest import ingest
-from lake.landing import Landed, land
+from lake.landed import Landed
+from lake.landing import land
 from lake.outcome import Outcome
 from lake.record import Record
 from lake.run import Run

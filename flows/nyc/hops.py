@@ -3,8 +3,7 @@
 import polars as pl
 
 from flows.nyc import tables
-from lake.contract import PROVENANCE
-from lake.hop import changes, hop
+from lake import PROVENANCE, changes, hop
 
 _ZONES = (
     "America/Anchorage", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/New_York", "America/Phoenix",
@@ -80,9 +79,9 @@ def clean_flights(raw: pl.LazyFrame, airports: pl.LazyFrame) -> pl.LazyFrame:
     day a late flight really left. An arrival scheduled before its departure is on the next day.
     """
     zones = airports.select("airport", "zone")
-    flight_date = pl.date(_number("year"), _number("month"), _number("day"))
+    text = pl.concat_str(_known("year").str.zfill(4), _known("month").str.zfill(2), _known("day").str.zfill(2), separator="-")
     scheduled = (
-        raw.with_columns(flight_date.alias("flight_date"))
+        raw.with_columns(text.alias("flight_date_text"), text.str.to_date("%Y-%m-%d", strict=False).alias("flight_date"))
         .join(zones.rename({"airport": "origin", "zone": "origin_zone"}), on="origin", how="left", maintain_order="left")
         .join(zones.rename({"airport": "dest", "zone": "destination_zone"}), on="dest", how="left", maintain_order="left")
         .with_columns(
@@ -100,7 +99,7 @@ def clean_flights(raw: pl.LazyFrame, airports: pl.LazyFrame) -> pl.LazyFrame:
     departed = _number("dep_delay").is_not_null()
     status = pl.when(~departed).then(pl.lit("cancelled")).when(_number("arr_delay").is_null()).then(pl.lit("diverted")).otherwise(pl.lit("flown"))
     return scheduled.select(
-        "flight_date",
+        pl.col("flight_date_text").alias("flight_date"),
         _known("carrier").alias("carrier"),
         _known("flight").alias("flight_number"),
         _known("origin").alias("origin"),

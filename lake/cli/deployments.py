@@ -12,6 +12,7 @@ from lake.cli.runs import QUIET_PREFECT
 from lake.errors import RunFailed
 from lake.pipeline import open_flows
 from lake.settings import load_settings
+from lake.wording import counted
 
 
 @click.command()
@@ -40,7 +41,7 @@ def deployments(write: bool, check: bool, register: bool, env: str | None, as_js
         return
     if write:
         file.write_text(prefect_yaml(flows), "utf-8")
-        click.echo(f"Wrote {file.name}: {len(flows)} deployments.")
+        click.echo(f"Wrote {file.name}: {counted(len(flows), 'deployment')}.")
         return
     rows = []
     for one in (flow.deployment for flow in flows):

@@ -8,10 +8,10 @@ import click
 
 from lake.catalog import Catalog
 from lake.cli.render import env_option
+from lake.existing import open_existing
 from lake.release import find_release
 from lake.settings import load_settings
 from lake.site import build_site
-from lake.store import open_store
 
 
 @click.command()
@@ -27,6 +27,6 @@ from lake.store import open_store
 def docs(out: Path, release: str, env: str | None) -> None:
     """Write a page a table, its lineage as a graph, releases and search, as a site that opens from disk and needs no internet."""
     settings = load_settings(env=env)
-    store = open_store(settings)
+    store = open_existing(settings)
     index = build_site(Catalog(store), out, env=settings.env, release=find_release(store, release))
     click.echo(str(index))

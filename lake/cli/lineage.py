@@ -13,9 +13,10 @@ from lake.catalog import Catalog, Row
 from lake.cli.render import console, env_option, json_option, print_json, print_tree
 from lake.descent import column_rows, split
 from lake.edges import ROWS, VALUES, Direction
+from lake.existing import open_existing
 from lake.lineage import downstream, upstream
 from lake.settings import load_settings
-from lake.store import open_store
+from lake.wording import counted
 
 
 @click.command()
@@ -38,7 +39,7 @@ def lineage(name: str | None, down: bool, rows: bool, export: bool, since: dt.da
         return
     if table is None:
         raise click.UsageError("Missing argument 'TABLE[.COLUMN]'.")
-    catalog = Catalog(open_store(load_settings(env=env)))
+    catalog = Catalog(open_existing(load_settings(env=env)))
     if column is not None:
         direction: Direction = "downstream" if down else "upstream"
         _show_column(column_rows(catalog, table, column, direction, rows=rows), rows=rows, as_json=as_json)
@@ -100,7 +101,7 @@ def _export(env: str | None, table: str | None, since: dt.datetime | None) -> No
     from lake.openlineage import as_dict, events, transport  # imports the OpenLineage client, which takes a while
 
     settings = load_settings(env=env)
-    catalog = Catalog(open_store(settings))
+    catalog = Catalog(open_existing(settings))
     if table is not None:
         catalog.last(table)
     sender = transport()
@@ -112,4 +113,4 @@ def _export(env: str | None, table: str | None, since: dt.datetime | None) -> No
             sender.emit(event)
         sent += 1
     if sender is not None:
-        click.echo(f"{sent:,} events sent by OpenLineage's {sender.kind} transport")
+        click.echo(f"{counted(sent, 'event')} sent by OpenLineage's {sender.kind} transport")

@@ -10,6 +10,7 @@ from prometheus_client import start_http_server
 from lake.cli.render import env_option
 from lake.cli.supervised import ready_option, say_ready, until_parent_ends
 from lake.errors import LakeError
+from lake.existing import check_there
 from lake.logs import start_logs
 from lake.metrics import LakeCollector, exposition, registry_of
 from lake.settings import load_settings
@@ -25,6 +26,7 @@ from lake.settings import load_settings
 def metrics(host: str, port: int, elsewhere: bool, once: bool, env: str | None, ready: Path | None) -> None:
     """Serve metrics for Prometheus, all derived from commits: freshness, releases, runs, rows, rejects, seconds, requests. Stop it with Ctrl-C."""
     settings = load_settings(env=env)
+    check_there(settings)
     start_logs(settings.log)
     if once:
         click.echo(exposition(settings), nl=False)

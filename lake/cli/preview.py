@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -10,12 +9,16 @@ import polars as pl
 
 from lake.catalog import Row
 from lake.cli.render import as_it_came, json_option, print_frame, print_json, print_table, say
+from lake.draft import as_text
 from lake.errors import DeclarationError
 from lake.previewing import Member
 from lake.previewing import preview as open_preview
+from lake.reading.structural import HEADER
+from lake.type_names import type_name
+from lake.wording import counted
 
 _SHOWN_COLUMNS, _LONGEST_NAME = 50, 80
-_SHOWN_REJECTS, _LONGEST_BYTES = 10, 200
+_SHOWN_REJECTS, _SHOWN_STRUCTURE, _LONGEST_BYTES = 10, 20, 200
 _OPTIONS = ("delimiter", "encoding", "sheet", "format", "records")
 
 
@@ -28,9 +31,10 @@ _OPTIONS = ("delimiter", "encoding", "sheet", "format", "records")
 @click.option("--format", "kind", default=None, help="csv, json, ndjson, parquet, arrow or excel.")
 @click.option("--records", default=None, help="Where in a JSON document the list of records is: data.items.")
 @click.option("--hint", "more", multiple=True, metavar="NAME=VALUE", help="Any other hint; may be repeated.")
-@click.option("--contract", is_flag=True, help="Print a contract and a source drafted from the values, to paste.")
+@click.option("--contract", is_flag=True, help="Print tables, sources and hops drafted from the values: three files that run.")
+@click.option("--subject", default=None, metavar="NAME", help="With --contract: the folder under flows/ that the files are for; else called as FILE's.")
 @json_option
-def preview(file: str, rows: int, kind: str | None, more: tuple[str, ...], contract: bool, as_json: bool, **told: str | None) -> None:
+def preview(file: str, rows: int, kind: str | None, more: tuple[str, ...], contract: bool, subject: str | None, as_json: bool, **told: str | None) -> None:
     """Show what bronze would hold of a file: how it is written down, columns, rows, rejects. Needs no lake. Exit code 1 if the file would be rejected whole."""
     hints: dict[str, Any] = {name: value for name, value in (told | {"format": kind}).items() if value is not None}
     for hint in more:
@@ -42,7 +46,7 @@ def preview(file: str, rows: int, kind: str | None, more: tuple[str, ...], contr
         if as_json:
             print_json(map(_told, found.members))
         elif contract:
-            say("\n\n".join(member.contract for member in found.members if not member.problem) or _problems(found.members))
+            say("\n\n".join(as_text(member.draft(subject)) for member in found.members if not member.problem) or _problems(found.members))
         else:
             for i, member in enumerate(found.members):
                 click.echo("\n" if i else "", nl=False)
@@ -61,19 +65,19 @@ def _told(member: Member) -> Row:
         "rejects": member.rejects.height,
         "columns": [
             {
-                "column": c.name, "named": c.named, "type": str(c.dtype), "guess": str(c.guess), "remark": c.remark, "note": member.notes.get(c.name, ""),
+                "column": c.name, "named": c.named, "type": type_name(c.dtype), "guess": type_name(c.guess), "remark": c.remark, "note": member.notes.get(c.name, ""),
                 "nulls": c.nulls, "blanks": c.blanks, "absent": c.absent, "unique": c.unique, "examples": c.examples,
             }
             for c in member.columns
         ],
-        "structure": [{"line": line, "what": what, "text": _text(raw)} for line, raw, what in member.structure.head(_SHOWN_REJECTS).iter_rows()],
+        "structure": [{"line": line, "role": role, "why": why, "text": _text(raw)} for line, raw, role, why in member.structure.head(_SHOWN_STRUCTURE).iter_rows()],
         "first_rows": member.frame.to_dicts(), "first_rejects": member.rejects.head(_SHOWN_REJECTS).to_dicts(),
         "contract": None if member.problem else member.contract,
     }  # fmt: skip
 
 
 def _show(member: Member, rows: int) -> None:
-    say(f"{member.name} · {member.dialect.format} · {member.rows:,} rows · {member.rejects.height:,} rejects")
+    say(f"{member.name} · {member.dialect.format} · {counted(member.rows, 'row')} · {counted(member.rejects.height, 'reject')}")
     if member.problem:
         say(f"It would be rejected: {member.problem}")
         return
@@ -84,17 +88,19 @@ def _show(member: Member, rows: int) -> None:
     click.echo()
     print_table([_column_row(column, member) for column in member.columns[:_SHOWN_COLUMNS]], _COLUMN_HEADINGS, empty="No columns.")
     if len(member.columns) > _SHOWN_COLUMNS:
-        click.echo(f"… and {len(member.columns) - _SHOWN_COLUMNS:,} more columns; --json has them all.")
+        click.echo(f"… and {counted(len(member.columns) - _SHOWN_COLUMNS, 'more column')}; --json has them all.")
     if rows and member.frame.height:
         click.echo()
         shown = member.frame.select(pl.exclude("_rescued")) if member.frame["_rescued"].null_count() == member.frame.height else member.frame
         print_frame(shown.select(shown.columns[: _SHOWN_COLUMNS + 1]), rows)
-    beside = [{"line": line, "what": what, "bytes": _text(raw)} for line, raw, what in member.structure.iter_rows() if what != "header"]
-    if beside:
-        click.echo("\nNeither rows nor rejects:")
-        print_table(beside[:_SHOWN_REJECTS], {"line": "line", "what": "what", "bytes": "as it came"}, empty="")
+    beside = member.structure.filter(pl.col("role") != HEADER)
+    if beside.height:
+        some = f", the first {_SHOWN_STRUCTURE} of {counted(beside.height, 'line')}" if beside.height > _SHOWN_STRUCTURE else ""
+        click.echo(f"\nNeither rows nor rejects{some}:")
+        shown_lines = [{"line": line, "role": role, "why": why, "bytes": _text(raw)} for line, raw, role, why in beside.head(_SHOWN_STRUCTURE).iter_rows()]
+        print_table(shown_lines, {"line": "line", "role": "role", "why": "why", "bytes": "as it came"}, empty="")
     for what, count in member.mended.items():
-        say(f"\nPut right: {what} ({count:,} records)")
+        say(f"\nPut right: {what} ({counted(count, 'record')})")
     if member.rejects.height:
         click.echo(f"\nRejects{f', the first {_SHOWN_REJECTS} of {member.rejects.height:,}' if member.rejects.height > _SHOWN_REJECTS else ''}:")
         told = [{"line": r["line"], "reason": r["reason"], "bytes": _text(r["bytes"])} for r in member.rejects.head(_SHOWN_REJECTS).to_dicts()]
@@ -117,13 +123,9 @@ def _column_row(column: Any, member: Member) -> Row:
     examples = ", ".join(str(value)[:24] for value in column.examples)
     blanks = f" + {column.blanks:,} empty" if column.blanks else ""
     return {
-        "named": column.named[:_LONGEST_NAME], "column": column.name[:_LONGEST_NAME] if column.name != column.named else "", "type": _type(column.dtype), "guess": _type(column.guess),
+        "named": column.named[:_LONGEST_NAME], "column": column.name[:_LONGEST_NAME] if column.name != column.named else "", "type": type_name(column.dtype), "guess": type_name(column.guess),
         "nulls": f"{column.nulls:,}{blanks}", "examples": examples, "note": note,
     }  # fmt: skip
-
-
-def _type(dtype: pl.DataType) -> str:
-    return re.sub(r"time_unit=|time_zone=|precision=|scale=|'", "", str(dtype)).replace(", None", "")
 
 
 def _text(raw: bytes | None) -> str:

@@ -9,10 +9,12 @@ import click
 from lake.catalog import Catalog
 from lake.cli.render import env_option, json_option, print_json, print_table, say
 from lake.errors import UnknownName
+from lake.existing import open_existing
 from lake.profile import DRIFT, PROFILE, bars, drift_rows, profile_rows
 from lake.release import find_release
 from lake.settings import load_settings
-from lake.store import Store, open_store
+from lake.store import Store
+from lake.wording import counted
 
 _SHOWN = 3  # frequent values or patterns
 
@@ -28,7 +30,7 @@ def profile(table: str, wanted: str | None, at: int | None, since: int | None, e
     """Show what a table's values are like, column by column; with --since, what moved."""
     if wanted is not None and at is not None:
         raise click.UsageError("Say --release or --version, not both.")
-    store = open_store(load_settings(env=env))
+    store = open_existing(load_settings(env=env))
     catalog = Catalog(store)
     version = _version(store, catalog, table, wanted) if at is None else at
     made, document, values = catalog.profile(table, version)
@@ -38,8 +40,8 @@ def profile(table: str, wanted: str | None, at: int | None, since: int | None, e
         if as_json:
             print_json([{name: row.get(name) for name in PROFILE} for row in rows])
             return
-        read = f" · {made.read:,} file{'s' if made.read > 1 else ''} without sketches read" if made.read else ""
-        say(f"{table} · version {version} · {count:,} rows{read}")
+        read = f" · {counted(made.read, 'file')} without sketches read" if made.read else ""
+        say(f"{table} · version {version} · {counted(count, 'row')}{read}")
         columns = {"column": "column", "type": "type", "null": "nulls", "about": "distinct", "min": "min", "p25": "25 %", "p50": "median", "p75": "75 %"}
         columns |= {"max": "max", "unit": "unit", "bars": "distribution", "text": "lengths; most frequent, or patterns"}
         print_table([row | _words(row) for row in rows], columns, empty="The table has no columns.")
@@ -50,7 +52,7 @@ def profile(table: str, wanted: str | None, at: int | None, since: int | None, e
         print_json([{name: row.get(name) for name in DRIFT} for row in moved])
         return
     told = sum(row["moved"] for row in moved)
-    say(f"{table} · version {since} → {version} · {before.rows:,} → {count:,} rows · {told} of {len(moved)} columns moved")
+    say(f"{table} · version {since} → {version} · {before.rows:,} → {counted(count, 'row')} · {told} of {counted(len(moved), 'column')} moved")
     columns = {"mark": "", "column": "column", "nulls": "nulls", "values": "distinct", "median": "median", "ks": "KS", "what": "what moved"}
     shown = [
         row | {"mark": "!" if row["moved"] else ""}

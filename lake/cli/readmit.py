@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from lake.cli.render import console, env_option, json_option, print_json, say
 from lake.cli.runs import Teller
 from lake.errors import UnknownName
+from lake.existing import check_there
 from lake.ingest import Retry
 from lake.outcome import Outcome
 from lake.pipeline import Pipeline, load_pipeline, subjects
 from lake.readmit import readmit_files, readmit_rows
 from lake.run import Run, begin_run
-from lake.settings import load_settings
+from lake.settings import Settings, load_settings
 from lake.source import Source
+from lake.store import open_store
 from lake.table import path_of
+from lake.wording import counted
 
 
 @click.command()
@@ -28,15 +33,18 @@ def readmit(table: str, only: bool, env: str | None, as_json: bool) -> None:
     """Run a table's rejected rows again after a fix, then the flow: what passes now goes to its place in history, on to gold and into a release."""
     settings = load_settings(env=env)
     subject = table.split(".")[1] if table.count(".") > 1 else ""
+    check_there(settings)
     if subject not in subjects(settings):
+        _check_renamed(settings, table)
         raise UnknownName(f"no flow fills a table called {table!r}", f"There are flows for: {', '.join(subjects(settings)) or 'nothing yet'}")
     pipeline = load_pipeline(settings, subject)
     work = next((step.work for step in pipeline.steps if step.name == table), None)
     if work is None:
+        _check_renamed(settings, table)
         raise UnknownName.among("table", table, [step.name for step in pipeline.steps if step.kind != "land"])
-    with begin_run(settings, subject, "readmit") as run:
+    with begin_run(settings, subject, "readmit", new=False) as run:
         was = _open(run, table)
-        with console(stderr=True).status(f"{table}: judging {was:,} rejected rows again"):
+        with console(stderr=True).status(f"{table}: judging {counted(was, 'rejected row')} again"):
             pipeline.prepare(run)
             told = readmit_files(run, work) if isinstance(work, Source) else readmit_rows(run, work, only=only)
         said = _said(told)
@@ -50,7 +58,13 @@ def readmit(table: str, only: bool, env: str | None, as_json: bool) -> None:
         print_json([row])
     else:
         rest = f"; {left:,} still rejected, see `lake rejects {table}`" if left else ""
-        click.echo(f"{table}: {row['readmitted']:,} of {was:,} rejected rows readmitted{rest}. {verdict}")
+        click.echo(f"{table}: {row['readmitted']:,} of {counted(was, 'rejected row')} readmitted{rest}. {verdict}")
+
+
+def _check_renamed(settings: Settings, table: str) -> None:
+    """Raise UnknownName with the name that the table has now, if it was renamed."""
+    with contextlib.closing(open_store(settings)) as store:
+        store.names.check(table)
 
 
 def _go_on(run: Run, pipeline: Pipeline, *, quiet: bool) -> str:
@@ -68,5 +82,7 @@ def _open(run: Run, table: str) -> int:
 def _said(told: Outcome | list[Retry]) -> list[str]:
     if isinstance(told, Outcome):
         return [f"version {told.version}: {told.ledger.line()} ({told.reason})" if told.changed else told.reason]
-    lines = [f"{one.name}: {one.rows:,} more records can be taken in, {one.rejects:,} still rejected{f' ({one.why})' if one.why else ''}" for one in told]
+    lines = [
+        f"{one.name}: {counted(one.rows, 'more record')} can be taken in, {one.rejects:,} still rejected{f' ({one.why})' if one.why else ''}" for one in told
+    ]
     return lines or ["no record is in quarantine"]

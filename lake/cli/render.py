@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -21,14 +20,16 @@ from rich.tree import Tree
 from lake.catalog import Row
 from lake.dtypes import gate
 from lake.lineage import Node
+from lake.plain_text import STEERING, in_line, spelled_out
 from lake.reading.text import wide_encoding
+from lake.spelling import finite, number, value_as_json
+from lake.wording import counted
 
 json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="One JSON array of objects.")
 env_option: Callable[..., Any] = click.option("--env", default=None, help="dev, uat or prod; else LAKE_ENV.")
 _LONGEST_CELL = 2000
 _PIPE_WIDTH = 160
 _LONGEST_VALUE, _LONGEST_HEADING = 40, 80  # characters of a cell and of a column's name in a frame
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # control signs, and those that turn the direction of text
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -38,14 +39,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(rows: Iterable[Row]) -> None:
-    """The rows as one JSON array; times as ISO 8601."""
-    text = json.dumps([_finite(row) for row in rows], default=_plain, indent=1, ensure_ascii=False, allow_nan=False)
-    click.echo(_STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+    """The rows as one JSON array; times as ISO 8601; numbers that JSON has none for as "inf", "-inf" and "NaN"."""
+    text = json.dumps([finite(row) for row in rows], default=_plain, indent=1, ensure_ascii=False, allow_nan=False)
+    click.echo(STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
 
 def safe(text: str) -> str:
     """The text with control signs spelled out, line ends and tabs aside."""
-    return _STEERING.sub(lambda found: f"\\x{ord(found.group()):02x}" if ord(found.group()) < 0x100 else f"\\u{ord(found.group()):04x}", text)
+    return spelled_out(text)
 
 
 def say(text: str) -> None:
@@ -66,13 +67,15 @@ def spelled(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     counts = frame.select(count.alias(name) for name, count in far.items()).row(0, named=True)
     return frame.with_columns(
-        pl.struct(name).struct.json_encode().alias(name) if frame.schema[name].is_nested() else pl.col(name).cast(pl.String) for name in far if counts[name]
+        value_as_json(pl.col(name), frame.schema[name]).alias(name) if frame.schema[name].is_nested() else pl.col(name).cast(pl.String)
+        for name in far
+        if counts[name]
     )
 
 
 def print_frame(frame: pl.DataFrame, rows: int) -> None:
     """The first rows of a frame. Where it is wider than the terminal its columns come in several tables, one below the other, none of them squeezed."""
-    texts = [pl.col(name).map_elements(safe, return_dtype=pl.String) for name, dtype in frame.schema.items() if dtype == pl.String]
+    texts = [pl.col(name).map_elements(in_line, return_dtype=pl.String) for name, dtype in frame.schema.items() if dtype == pl.String]
     names = {name: safe(name if len(name) <= _LONGEST_HEADING else f"{name[:_LONGEST_HEADING]}…") for name in frame.columns}
     shown = frame.head(rows).with_columns(texts)
     shown.columns = [name if list(names.values()).count(name) == 1 else f"{name} {i + 1}" for i, name in enumerate(names.values())]
@@ -87,7 +90,9 @@ def print_frame(frame: pl.DataFrame, rows: int) -> None:
 
 
 def _boxed(frame: pl.DataFrame, rows: int) -> str:
-    with pl.Config(tbl_cols=-1, tbl_width_chars=10_000, tbl_hide_dataframe_shape=True, tbl_rows=rows, fmt_str_lengths=_LONGEST_VALUE):
+    with pl.Config(
+        tbl_cols=-1, tbl_width_chars=10_000, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=rows, fmt_str_lengths=_LONGEST_VALUE
+    ):
         return safe(str(frame))
 
 
@@ -101,13 +106,13 @@ def print_table(rows: Sequence[Row], columns: dict[str, str], *, empty: str) -> 
         right = all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows if row[key] is not None)
         table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=key in ("table", "at", "updated", "freshest"))
     for row in rows:
-        table.add_row(*(Text(_brief(safe(shown(row[key]))), overflow="fold") for key in columns))
+        table.add_row(*(Text(_brief(in_line(shown(row[key]))), overflow="fold") for key in columns))
     console().print(table)
 
 
 def _brief(text: str) -> str:
     """The text as a cell can hold it."""
-    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}… ({len(text):,} characters)"
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}… ({counted(len(text), 'character')})"
 
 
 def shown(value: Any) -> str:
@@ -119,7 +124,7 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.4g}" if math.isfinite(value) else number(value)
     if isinstance(value, dt.datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return str(value)
@@ -148,8 +153,8 @@ def print_tree(node: Node, title: str) -> None:
 
 
 def _grow(tree: Tree, node: Node) -> None:
-    name = escape(safe(node.name if node.kind == "table" else short_path(node.name)))
-    version, detail = f" version {node.version}" if node.version is not None else "", escape(safe(node.detail))
+    name = escape(in_line(node.name if node.kind == "table" else short_path(node.name)))
+    version, detail = f" version {node.version}" if node.version is not None else "", escape(in_line(node.detail))
     branch = tree.add(f"[cyan]{name}[/]{version} [dim]{detail}[/]" if node.kind == "table" else f"[green]{name}[/] [dim]{detail}[/]")
     for child in node.children:
         _grow(branch, child)
@@ -159,15 +164,6 @@ def short_path(path: str) -> str:
     """A raw object's path with its hash cut to what a person can compare."""
     parts = path.split("/")
     return "/".join(part[:12] + "…" if len(part) == 64 else part for part in parts)
-
-
-def _finite(value: Any) -> Any:
-    """The value with what JSON has no number for as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

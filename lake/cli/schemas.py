@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import click
 
 from lake.catalog import Catalog, Row
+from lake.cli.groups import WholeSentences
 from lake.cli.render import env_option, json_option, print_json, print_table, say
 from lake.cli.runs import chosen
 from lake.compatibility import Check, Finding, check_schemas
 from lake.declared import stale_files, write_files
 from lake.errors import RunFailed
+from lake.existing import open_existing
 from lake.origins.kinds import Column
 from lake.settings import load_settings
-from lake.store import open_store
+from lake.wording import counted
 
 
-class _OfATable(click.Group):
+class _OfATable(WholeSentences):
     """A group whose first word may also be a table: then the table's versions are meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -39,17 +40,17 @@ def schema() -> None:
 @json_option
 def schema_show(table: str, env: str | None, as_json: bool) -> None:
     """List a table's schema versions and what changed between them; then the columns of the newest."""
-    rows = Catalog(open_store(load_settings(env=env))).schema_versions(table)
+    rows = Catalog(open_existing(load_settings(env=env))).schema_versions(table)
     if as_json:
         print_json(rows)
         return
-    told = [row | {"what": "\n".join(row["diff"]) or f"{len(row['columns'])} columns"} for row in rows]
+    told = [row | {"what": "\n".join(row["diff"]) or counted(len(row["columns"]), "column")} for row in rows]
     columns = {"schema_version": "schema", "since_version": "since version", "at": "at (UTC)", "class": "class", "transitive": "beside all before"}
     print_table(told, columns | {"what": "what changed"}, empty="")
     click.echo()
     newest = rows[0]
     columns_of = [
-        {"column": c["name"], "type": c["type"] if isinstance(c["type"], str) else json.dumps(c["type"]), "key": "key" if c["name"] in newest["key"] else "",
+        {"column": c["name"], "type": c["type"], "key": "key" if c["name"] in newest["key"] else "",
          "null": "" if c["nullable"] else "never null", "unit": (c.get("metadata") or {}).get("unit", ""), "meaning": c["description"]}
         for c in newest["columns"]
     ]  # fmt: skip
@@ -66,15 +67,16 @@ def schema_check(flow: str | None, against: int | None, env: str | None, as_json
     settings = load_settings(env=env)
     if flow is not None:
         chosen(settings, flow)
-    found = check_schemas(open_store(settings), chosen(settings, None), flow=flow, against=against)
+    found = check_schemas(open_existing(settings), chosen(settings, None), flow=flow, against=against)
     if as_json:
-        print_json(_row(finding) for finding in found.findings)
+        print_json(finding.row for finding in found.findings)
     else:
         _tell(found)
     if bad := found.breaking:
-        count = "1 change breaks" if len(bad) == 1 else f"{len(bad)} changes break"
+        count = "1 change breaks" if len(bad) == 1 else f"{counted(len(bad), 'change')} break"
         raise RunFailed(
-            f"{count} readers of {_compared(found)}; the first is {bad[0].table}: {bad[0].what}", "Have the hops follow, and tell those who read the table"
+            f"{count} readers of {_compared(found)}; the first is {bad[0].table}: {bad[0].what}",
+            "Have the hops follow, and tell those who read the table",
         )
 
 
@@ -126,10 +128,3 @@ def _hits(downstream: tuple[Column, ...]) -> str:
     for table, column in downstream:
         tables.setdefault(table, []).append(column)
     return "\n".join(f"{table} ({', '.join(columns)})" for table, columns in tables.items())
-
-
-def _row(finding: Finding) -> Row:
-    return {
-        "table": finding.table, "column": finding.column, "what": finding.what, "class": finding.grade, "breaking": finding.breaking,
-        "downstream": [{"table": table, "column": column} for table, column in finding.downstream], "note": finding.note,
-    }  # fmt: skip

@@ -13,10 +13,11 @@ from lake.cli.render import env_option
 from lake.cli.runs import QUIET_PREFECT, chosen
 from lake.cli.supervised import ready_option, say_ready, until_parent_ends
 from lake.errors import LakeError, RunFailed
+from lake.front import BEHIND
 from lake.notifications import Bell, follow, listen
 from lake.pipeline import open_flows
 from lake.prefect_events import post_event
-from lake.prefect_server import access_headers, configured
+from lake.prefect_server import PREFECT, QUIET, access_headers, configured, server_command
 from lake.run import begin_run
 from lake.settings import Settings, load_settings
 from lake.watch import Watcher
@@ -38,6 +39,23 @@ def worker(env: str | None, ready: Path | None) -> None:
 
     with until_parent_ends(ready):
         serve(settings, said=click.echo, ready=lambda: say_ready(ready))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--port", default=4200, show_default=True, help="The port to listen at.")
+def prefect(host: str, port: int) -> None:
+    """Serve Prefect's API and pages, on a server; asks for the password that PREFECT_SERVER_API_AUTH_STRING says, as name:password."""
+    if ":" not in os.environ.get("PREFECT_SERVER_API_AUTH_STRING", ""):
+        raise RunFailed(
+            "whoever reaches Prefect can have any command run, and PREFECT_SERVER_API_AUTH_STRING says no password",
+            "Set it to name:password here, and PREFECT_API_AUTH_STRING to the same for the worker and the watcher",
+        )
+    address = os.environ.setdefault("PREFECT_UI_API_URL", f"http://{host}:{port}/api")
+    os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", address.removesuffix("/api"))
+    os.environ.update({BEHIND: PREFECT, **{name: os.environ.get(name, value) for name, value in QUIET.items()}})
+    command = server_command(host, port)
+    os.execv(command[0], command)  # noqa: S606  # this process is the server from here on: signals reach it
 
 
 @click.command()
@@ -64,7 +82,7 @@ def watch(api: str | None, once: bool, host: str, env: str | None, ready: Path |
         say_ready(ready)
         while True:
             try:
-                with begin_run(settings, "watch", "watch") as run:
+                with begin_run(settings, "watch", "watch", needs_room=False) as run:
                     watcher = Watcher(run, pipelines, lambda event, resource, payload: post_event(address, event, resource, payload, headers))
                     while True:
                         found = watcher.look()

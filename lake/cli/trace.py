@@ -10,16 +10,17 @@ from lake.amounts import size
 from lake.catalog import Catalog
 from lake.cli.render import console, env_option, json_option, print_json, safe, short_path, shown
 from lake.errors import RunFailed, UnknownName
-from lake.pipeline import every_pipeline
+from lake.existing import open_existing
+from lake.pipeline import pipelines_for
 from lake.release import Release, find_release, release_meant
 from lake.run import run_that_reads
 from lake.settings import load_settings
-from lake.store import open_store
 from lake.trace import LIMIT, Reached, Trace, reach
 from lake.trace import trace as trace_rows
 from lake.trace.descent import Node
 from lake.trace.narrow import Part
 from lake.trace.told import key_of
+from lake.wording import counted, several
 
 _FIRST = 3
 _LONGEST = 200
@@ -40,10 +41,10 @@ def trace(table: str | None, key: tuple[str, ...], place: str | None, limit: int
         raise click.UsageError("Say which row, as TABLE COLUMN=VALUE …, or --from-raw FILE:RECORD; and --release or --version, not both.")
     pairs = dict(_pair(one) for one in key)
     settings = load_settings(env=env)
-    store = open_store(settings)
+    store = open_existing(settings)
     catalog = Catalog(store)
     release = None if at is not None else release_meant(store, wanted) if wanted is not None else find_release(store)
-    run, flows = run_that_reads(settings, store, "trace"), every_pipeline(settings)
+    run, flows = run_that_reads(settings, store, "trace"), pipelines_for(settings, *([table] if table else []))
     if place is not None:
         versions = {name: pin.version for name, pin in release.tables.items()} if release else {name: catalog.log(name).version() for name in catalog.names()}
         _show_reached(reach(run, flows, place, versions), as_json=as_json)
@@ -58,6 +59,8 @@ def trace(table: str | None, key: tuple[str, ...], place: str | None, limit: int
         _show(found)
     if found.verdict == "differs":
         raise RunFailed(found.verdict_line(), "lake verify looks at more rows, lake replay at all of them")
+    if not found.looked:
+        raise RunFailed(f"{name}: {found.verdict_line()}", "`lake plan` says whether a run would make it anew, and why")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -71,6 +74,7 @@ def _version(catalog: Catalog, table: str, release: Release | None, at: int | No
     if release is None:
         return catalog.last(table, version=at)[0] if at is None else max(at, catalog.last(table, version=at)[0])
     if table not in release.tables:
+        catalog.store.names.check(table)
         raise UnknownName.among("table", table, release.tables)
     return release.tables[table].version
 
@@ -84,7 +88,9 @@ def _show(found: Trace) -> None:
     _grow(tree, found, found.root, set())
     console().print(tree)
     if found.matched > found.row.height:
-        click.echo(f"{found.matched:,} rows have these values; the first {found.row.height:,} were traced (--limit)")
+        click.echo(
+            f"{counted(found.matched, 'row')} {several(found.matched, 'has', 'have')} these values; the first {found.row.height:,} were traced (--limit)"
+        )
     if any(one.lost for one in found.again.records):
         click.echo("superseded: read for the same key, and beaten by a later record")
     style = {"equal": "green", "rounding": "green", "differs": "bold red", "not computed": "yellow"}[found.verdict]
@@ -118,7 +124,7 @@ def _grow(tree: Tree, found: Trace, node: Node, told: set[tuple[str, int]]) -> N
 
 def _headed(part: Part) -> Text:
     how = "" if part.exact or part.wide is not None else ", by a condition: some of them may not matter"
-    return Text.assemble((f"{part.parameter}: ", "dim"), (part.table, "cyan"), f" version {part.version}: {part.count:,} of {part.of:,} rows{how}")
+    return Text.assemble((f"{part.parameter}: ", "dim"), (part.table, "cyan"), f" version {part.version}: {part.count:,} of {counted(part.of, 'row')}{how}")
 
 
 def _first_rows(branch: Tree, node: Node) -> None:
@@ -149,7 +155,7 @@ def _show_reached(found: Reached, *, as_json: bool) -> None:
         return
     tree = Tree(Text.assemble(f"record {found.record:,} of ", (safe(short_path(found.file)), "green")))
     for (table, version), touched in found.tables.items():
-        count = f"{touched.rows.height:,} rows" if touched.rows.height != 1 else "1 row"
+        count = counted(touched.rows.height, "row")
         branch = tree.add(Text.assemble((table, "cyan"), f" version {version}: {count if touched.why is None else 'any row may be one'}"))
         if touched.why is not None:
             branch.add(Text(touched.why, style="yellow"))
@@ -163,7 +169,7 @@ def _show_reached(found: Reached, *, as_json: bool) -> None:
         if touched.rows.height > _FIRST:
             branch.add(Text(f"… and {touched.rows.height - _FIRST:,} more", style="dim"))
     console().print(tree)
-    click.echo(f"In release{'s' if len(found.releases) != 1 else ''} {', '.join(map(str, found.releases))}" if found.releases else "In no release")
+    click.echo(f"In {several(len(found.releases), 'release')} {', '.join(map(str, found.releases))}" if found.releases else "In no release")
 
 
 def _cells(row: dict[str, object]) -> str:

@@ -14,7 +14,10 @@ from typing import Any
 
 from lake.deployment import Deployment
 from lake.errors import LakeError
+from lake.logs import HidingRecord
+from lake.patience import telling
 from lake.pipeline import StepResult
+from lake.plain_text import in_line
 from lake.prefect_server import client_environment, prefect_is_configured, prefect_service
 from lake.settings import load_settings
 
@@ -25,7 +28,9 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import FailedRun
 from prefect.logging.handlers import APILogHandler
+from prefect.logging.loggers import flow_run_logger as run_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 Told = Callable[[StepResult | tuple[str, LakeError]], None]
@@ -47,8 +52,15 @@ class LakeFlow(Flow[..., Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow here, in this process."""
-        with served():
+        with served(), telling(_warn):
             return super().__call__(*args, **kwargs)
+
+
+def _warn(line: str) -> None:
+    """What is waited for, in the log of the run, whichever of its threads waits."""
+    run = FlowRunContext.get()
+    if run is not None:
+        run_logger(run.flow_run).warning("%s", line)
 
 
 @contextlib.contextmanager
@@ -92,6 +104,12 @@ def current_flow_run() -> FlowRun | None:
     return context.flow_run if context else None
 
 
+def current_parameters() -> dict[str, Any]:
+    """The parameters of the flow run that this code is part of, as its flow gets them; none outside of one."""
+    context = FlowRunContext.get()
+    return dict(context.parameters or {}) if context else {}
+
+
 def trigger() -> str:
     """What started this run: a deployment, the command line, or somebody's Python."""
     flow_run = current_flow_run()
@@ -108,6 +126,31 @@ class _Noise(logging.Filter):
         )
 
 
-_NOISE = _Noise()
+class _OwnWords(logging.Filter):
+    """Tells an error of lake's as the line that it is, where Prefect would add how its own code came to it. Of any other error nothing is left out."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be shown: always."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
+        if (told := _told_by_lake(error)) is not None:
+            record.msg, record.args, record.exc_info, record.exc_text, record.stack_info = "%s", (in_line(told),), None, None, None
+        return True
+
+
+def _told_by_lake(error: object) -> str | None:
+    """What lake said of an error that Prefect met, however it is wrapped; None where lake said nothing."""
+    seen: set[int] = set()
+    while isinstance(error, BaseException) and id(error) not in seen:
+        if isinstance(error, LakeError | FailedRun):  # of runs that failed, lake wrote the message
+            return str(error)
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+logging.setLogRecordFactory(HidingRecord)  # Prefect keeps what flows and its own code log
+_NOISE, _OWN_WORDS = _Noise(), _OwnWords()
 for _name in ("prefect.task_runs", "prefect.flow_runs"):
     logging.getLogger(_name).addFilter(_NOISE)
+for _name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine", "prefect.flow_engine", "prefect.task_engine", "prefect"):
+    logging.getLogger(_name).addFilter(_OWN_WORDS)

@@ -9,18 +9,18 @@ import base64
 import re
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_UI_URL
 
 from lake.cards import hop_rows, plan_rows, table_card
 from lake.catalog import Catalog
-from lake.orchestration.api import current_flow_run
+from lake.confidential import shown
 from lake.orchestration.background import all_said, later
 from lake.pipeline import Pipeline, Report
+from lake.plain_text import in_cell
 from lake.rejects_picture import rejects_svg
 from lake.run import Run
 from lake.settings import load_settings
@@ -34,10 +34,10 @@ def key_of(env: str, *names: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join([env, *names]))
 
 
-def link_to(key: str) -> str:
-    """Where the artifact and its history are shown; empty where Prefect has no page."""
+def link_to(artifact: UUID) -> str:
+    """Where an artifact itself is shown, which its key's page is not: that lists versions by their ids. Empty where Prefect has no page."""
     page = PREFECT_UI_URL.value()
-    return f"{str(page).rstrip('/')}/v2/artifacts/key/{key}" if page else ""
+    return f"{shown(str(page)).rstrip('/')}/v2/artifacts/artifact/{artifact}" if page else ""
 
 
 def show_table(run: Run, table: str, version: int) -> None:
@@ -63,10 +63,8 @@ def show_run(run: Run, pipeline: Pipeline, report: Report) -> str:
         )
 
     rows = hop_rows(report, (step.name for step in pipeline.steps))
-    page = show_rows(f"{pipeline.name} hops", rows, f"{pipeline.name}: {report.verdict} · run {run.info.id}")
     later(picture)
-    all_said()
-    return page
+    return show_rows(f"{pipeline.name} hops", rows, f"{pipeline.name}: {report.verdict} · run {run.info.id}")
 
 
 def show_plan(pipeline: Pipeline, rows: list[dict[str, Any]]) -> str:
@@ -75,23 +73,16 @@ def show_plan(pipeline: Pipeline, rows: list[dict[str, Any]]) -> str:
 
 
 def show_rows(name: str, rows: list[dict[str, Any]], description: str) -> str:
-    """Any other table of a run. Returns where it is shown."""
-    key = key_of(load_settings().env, name)
-    later(create_table_artifact, rows, key=key, description=description)
-    return link_to(key)
+    """Any other table of a run. Waits until Prefect has it, or was given its time. Returns where it is shown; empty where it was not taken."""
+    made: list[UUID] = []
 
+    def show() -> None:
+        plain = [{heading: in_cell(value) if isinstance(value, str) else value for heading, value in row.items()} for row in rows]
+        made.append(cast(UUID, create_table_artifact(plain, key=key_of(load_settings().env, name), description=in_cell(description))))
 
-def rename_run(name: str) -> None:
-    """Call this flow run otherwise, now that it is known what came of it; and let all be said of it."""
-    flow_run = current_flow_run()
-    if flow_run is not None:
-        later(_rename, flow_run.id, name)
+    later(show)
     all_said()
-
-
-def _rename(flow_run: UUID, name: str) -> None:
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run, name=name)
+    return link_to(made[0]) if made else ""
 
 
 class Progress:
@@ -113,7 +104,7 @@ class Progress:
             later(self._reach, done, what)
 
     def _reach(self, done: int, what: str) -> None:
-        share, told = 100 * done / self._total, f"{done:,} of {self._total:,}: {what}"
+        share, told = 100 * done / self._total, f"{done:,} of {self._total:,}: {in_cell(what)}"
         if self._artifact is None:
             self._artifact = create_progress_artifact(share, key=self._key, description=told)
         else:

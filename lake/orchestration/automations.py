@@ -91,7 +91,7 @@ async def notification_block(target: SecretStr | None) -> UUID | None:
         return None
     if said.startswith(("http://", "https://")):
         body = {"text": "{{subject}}\n{{body}}", "subject": "{{subject}}", "body": "{{body}}"}
-        block = CustomWebhookNotificationBlock.model_validate({"name": "lake", "url": said, "json_data": body})
+        block = CustomWebhookNotificationBlock.model_validate({"name": "lake", "url": "{{address}}", "secrets": {"address": said}, "json_data": body})
         saved: Any = await block.asave(_BLOCK, overwrite=True) if hasattr(block, "asave") else block.save(_BLOCK, overwrite=True)
         return UUID(str(saved))
     try:
@@ -178,7 +178,9 @@ _ALERTS: tuple[tuple[str, str, str], ...] = (
 
 def _alert(settings: Settings, what: str, event: str, next_step: str, notify: UUID | None) -> AutomationCore:
     told = (
-        "{{ event.payload.message }}" if event != events.RELEASE_PUBLISHED else "Release {{ event.payload.release }}: {{ event.payload.changed | join(', ') }}"
+        "{{ event.payload.message }}"
+        if event != events.RELEASE_PUBLISHED
+        else "Release {{ event.payload.release }}: {{ event.payload.changed | join(', ') or 'made again, same rows' }}"
     )
     then = f"\nNext: {next_step}".replace("{table}", "{{ event.resource.name }}") if next_step else ""
     again = dt.timedelta(0) if event == events.RELEASE_PUBLISHED else _AGAIN

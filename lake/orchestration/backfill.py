@@ -19,15 +19,17 @@ from lake.backfill import is_done
 from lake.deployment import Deployment
 from lake.errors import LakeError
 from lake.orchestration.api import LakeFlow, current_flow_run, trigger
-from lake.orchestration.artifacts import Progress, key_of, rename_run, show_run, show_table
+from lake.orchestration.artifacts import Progress, key_of, show_run, show_table
 from lake.orchestration.events import say_released
-from lake.orchestration.parameters import choices, described
+from lake.orchestration.parameters import Day, choices, described
 from lake.orchestration.refresh import leave
 from lake.orchestration.retries import Tried, persisting
+from lake.orchestration.run_names import rename_run, run_name
 from lake.pipeline import Pipeline, Report, Step, do_step
 from lake.plan import Range
 from lake.run import Run, begin_run
 from lake.settings import load_settings
+from lake.wording import counted
 
 _MOST_AT_ONCE = 4
 
@@ -44,7 +46,7 @@ def backfill_flow(pipeline: Pipeline, *, owner: str = "", tags: tuple[str, ...] 
     def backfill(first: dt.date, last: dt.date, tables: list[Any] = [], at_once: int = 2, again: bool = False) -> State[Any]:  # noqa: B006  # a default that Prefect shows
         if not timed:
             return Failed(message=f"no table of {pipeline.name} declares a time, so there is no range to compute")
-        if last < first:
+        if (last.year, last.month) < (first.year, first.month):
             return Failed(message="the last month is before the first")
         names = {str(getattr(name, "value", name)) for name in tables} or {step.name for step in timed}
         flow_run = current_flow_run()
@@ -57,7 +59,7 @@ def backfill_flow(pipeline: Pipeline, *, owner: str = "", tags: tuple[str, ...] 
                 raise
 
     backfill.__annotations__ |= {
-        "first": dt.date, "last": dt.date, "tables": list[table], "at_once": Annotated[int, Field(ge=1, le=_MOST_AT_ONCE)], "again": bool,  # type: ignore[valid-type]
+        "first": Day, "last": Day, "tables": list[table], "at_once": Annotated[int, Field(ge=1, le=_MOST_AT_ONCE)], "again": bool,  # type: ignore[valid-type]
     }  # fmt: skip
     told = f"{pipeline.description}\n\nComputes months of the tables that have a time again, from what they have read already."
     described(
@@ -66,7 +68,7 @@ def backfill_flow(pipeline: Pipeline, *, owner: str = "", tags: tuple[str, ...] 
         at_once="How many months are under way at once; a table does one at a time", again="Also the months that are done, by this code and from these versions",
     )  # fmt: skip
     flow = LakeFlow(
-        backfill, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} backfill {{first:%Y-%m}} to {{last:%Y-%m}}", validate_parameters=True,
+        backfill, name=pipeline.name, description=told, flow_run_name=run_name(f"{pipeline.name} backfill", " {first:%Y-%m} to {last:%Y-%m}"), validate_parameters=True,
         log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "backfill", "", description=told, owner=owner, tags=tags, timeout=timeout, retries=retries)
@@ -135,4 +137,4 @@ def _finished(run: Run, pipeline: Pipeline, report: Report, *, done: int, skippe
     except LakeError as error:
         return Failed(message=str(error)), list(report.failures.values())
     rename_run(f"{pipeline.name} backfill · {report.verdict}")
-    return Completed(message=f"{done} months of tables computed, {skipped} were done before; {report.verdict}"), []
+    return Completed(message=f"{counted(done, 'month')} of tables computed, {skipped} done before; {report.verdict}"), []

@@ -22,6 +22,7 @@ from lake.orchestration.api import LakeFlow
 from lake.orchestration.undeclared import undeclared
 from lake.pipeline import open_flows, subjects
 from lake.settings import Settings
+from lake.wording import in_words
 
 _HEAD = """\
 # The deployments of this project, for `prefect deploy --all` to a work pool. Written by `lake deployments --write` from the flow.py
@@ -42,7 +43,7 @@ def flows_of(settings: Settings) -> tuple[list[LakeFlow], list[str]]:
         except LakeError as error:
             problems.append(f"{name}: {error}")
         except Exception as error:  # noqa: BLE001  # a mistake in one flow.py keeps no other from running
-            problems.append(f"{settings.flows}/{name}/flow.py cannot be used: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            problems.append(f"{settings.flows}/{name}/flow.py cannot be used: {in_words(error)}")
     if not any(flow.deployment.flow == LAKE for flow in found):
         found += undeclared(LAKE)
     names = [flow.deployment.full_name for flow in found]

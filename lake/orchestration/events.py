@@ -8,7 +8,7 @@ from prefect.events import emit_event
 
 from lake import events
 from lake.errors import LakeError
-from lake.landing import Landed
+from lake.landed import Landed
 from lake.pipeline import Pipeline, Report, StepResult
 from lake.run import Run
 
@@ -19,10 +19,15 @@ def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
 
 
 def say_landed(run: Run, pipeline: Pipeline, landed: Landed, *, by: str) -> None:
-    """New files are in raw, brought there `by` the flow of that name."""
+    """New files are in raw, brought there `by` the flow of that name; or files were left out as copies of those."""
+    resource = events.landing_resource(run.settings.env, pipeline.name, by)
+    if landed.copies:
+        copies = dict(list(landed.copies.items())[:20])
+        told = {"source": landed.source, "files": len(landed.duplicates), "copies": copies, "hint": 'Source(copies="deliver")', "run": run.info.id}
+        emit(events.FILES_LEFT_OUT, resource, told)
     if landed.new:
         files = {"source": landed.source, "files": len(landed.new), "first": landed.new[:20], "bytes": landed.bytes}
-        emit(events.FILES_LANDED, events.landing_resource(run.settings.env, pipeline.name, by), files | {"run": run.info.id})
+        emit(events.FILES_LANDED, resource, files | {"run": run.info.id})
 
 
 def say_rejected(run: Run, result: StepResult) -> None:
@@ -44,6 +49,7 @@ def say_failed(run: Run, pipeline: Pipeline, step: str, error: LakeError) -> Non
 def say_released(run: Run, pipeline: Pipeline, report: Report) -> None:
     """Readers see something new."""
     if report.release is not None and report.released:
-        changed = [outcome.table for result in report.results.values() for outcome in result.outcomes if outcome.changed]
-        told = {"release": report.release.number, "tables": len(report.release.tables), "changed": changed, "run": run.info.id}
+        same = [one.table for one in report.moved if one.same_rows]
+        changed = [outcome.table for result in report.results.values() for outcome in result.outcomes if outcome.changed and outcome.table not in same]
+        told = {"release": report.release.number, "tables": len(report.release.tables), "changed": changed, "again": same, "run": run.info.id}
         emit(events.RELEASE_PUBLISHED, events.subject_resource(run.settings.env, pipeline.name), told)

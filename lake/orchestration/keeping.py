@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from prefect import get_run_logger
@@ -12,20 +12,24 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from lake import events
+from lake.amounts import size
 from lake.cards import words
 from lake.catalog import Catalog
 from lake.deployment import LAKE, Deployment, Schedule
+from lake.errors import LakeError, StoreError
 from lake.freshness import freshness
 from lake.maintain import did_something, maintain
 from lake.orchestration.api import LakeFlow, current_flow_run, trigger
-from lake.orchestration.artifacts import rename_run, show_rows
+from lake.orchestration.artifacts import show_rows
 from lake.orchestration.events import emit
 from lake.orchestration.parameters import choices, described
+from lake.orchestration.run_names import rename_run, run_name
 from lake.pipeline import load_pipeline, subjects
 from lake.release import find_release
 from lake.run import begin_run
 from lake.settings import load_settings
 from lake.verify import verify as verify_pipeline
+from lake.wording import counted, several
 
 _DAY = dt.timedelta(days=1)
 Row = dict[str, Any]
@@ -35,13 +39,15 @@ def upkeep_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: d
     """The flow of `lake maintain`: small files put together, what nothing needs removed. Never in the way of a writer."""
 
     def upkeep(dry_run: bool = False) -> State[Any]:
-        with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id()) as run:
+        with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id(), needs_room=False) as run:
             rows = [row for row in maintain(run, dry_run=dry_run, told=get_run_logger().debug) if did_something(row)]
         show_rows("upkeep", rows or [{"place": "nothing to tidy"}], "What upkeep put together and removed")
         freed = sum(row["bytes"] for row in rows)
-        rename_run(f"lake upkeep · {freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'}")
+        rename_run(f"lake upkeep · {size(freed)} {'to free' if dry_run else 'freed'}")
         together, sorted_ = (sum(row[name] for row in rows) for name in ("compacted", "clustered"))
-        return Completed(message=f"{together:,} files put together, {sorted_:,} overlapping ones sorted, {freed:,} bytes {'would be ' if dry_run else ''}freed")
+        return Completed(
+            message=f"{counted(together, 'file')} put together, {sorted_:,} overlapping ones sorted, {counted(freed, 'byte')} {'would be ' if dry_run else ''}freed"
+        )
 
     upkeep.__annotations__ |= {"dry_run": bool}
     told = "Small files are put together, overlapping ones sorted; releases older than they are kept expire; leftovers of killed runs, and files of versions that no release and no reader needs, are removed."
@@ -54,7 +60,7 @@ def freshness_flow(schedule: Schedule | None = None, *, owner: str = "", timeout
 
     def freshness_(subject: str | None = None) -> State[Any]:
         logger = get_run_logger()
-        with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id()) as run:
+        with begin_run(load_settings(), LAKE, trigger(), prefect_flow_run=_id(), needs_room=False) as run:
             rows = freshness(Catalog(run.store), find_release(run.store))
             env = run.settings.env
         rows = [row for row in rows if subject is None or row["table"].split(".")[1] == subject]
@@ -66,7 +72,7 @@ def freshness_flow(schedule: Schedule | None = None, *, owner: str = "", timeout
             emit(events.TABLE_STALE, events.table_resource(env, row["table"]), {"message": message, "owner": row["owner"], "age_seconds": row["age_seconds"]})
         show_rows("freshness", [_shown(row) for row in rows] or [{"table": "no table promises freshness"}], "How old each table is, and may be")
         rename_run(f"lake freshness · {len(stale)} of {len(rows)} stale")
-        return Completed(message=f"{len(stale)} of {len(rows)} tables are stale")
+        return Completed(message=f"{len(stale)} of {counted(len(rows), 'table')} {several(len(stale), 'is', 'are')} stale")
 
     freshness_.__annotations__ |= {"subject": choices("Subject", subjects(load_settings())) | None}
     freshness_.__name__ = "freshness"
@@ -75,26 +81,43 @@ def freshness_flow(schedule: Schedule | None = None, *, owner: str = "", timeout
     return _flow(freshness_, told, schedule, owner, timeout)
 
 
+def _verified(rows: list[Row], wrong: list[Row], refused: Mapping[str, str]) -> State[Any]:
+    """How a verification ended. One that found a difference, could not load a subject, or looked at nothing of what is there, failed."""
+    sound = sum(row["verdict"] in ("equal", "rounding") for row in rows)
+    told = f"{sound} of {counted(len(rows), 'table')} {several(sound, 'holds what its', 'hold what their')} inputs give"
+    problems = [f"{row['table']}: {row['why']}" for row in wrong[:1]] + [f"{name}: {why}" for name, why in refused.items()]
+    if rows and not sound and not problems:
+        problems = [f"nothing was verified: {rows[0]['table']}: {rows[0]['why']}"]
+    rename_run(f"lake verify · {f'{len(wrong)} differ' if wrong else 'not all verified' if problems else 'all equal' if rows else 'nothing yet'}")
+    return Failed(message="; ".join([told, *problems])) if problems else Completed(message=told if rows else "nothing to verify yet: no table has a version")
+
+
 def verify_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: dt.timedelta | None = _DAY) -> LakeFlow:
     """The flow of `lake verify`: the standing audit that what is in the tables is what recomputing gives."""
 
     def verify(share: float = 0.02, subject: str | None = None, seed: int | None = None) -> State[Any]:
         logger = get_run_logger()
         rows: list[Row] = []
+        refused: dict[str, str] = {}
         settings = load_settings()
         with begin_run(settings, LAKE, trigger(), prefect_flow_run=_id()) as run:
             for name in [str(getattr(subject, "value", subject))] if subject else subjects(settings):
-                pipeline = load_pipeline(settings, name)
-                pipeline.prepare(run)
+                try:
+                    pipeline = load_pipeline(settings, name)
+                    pipeline.prepare(run)
+                except StoreError:
+                    raise
+                except LakeError as error:  # keeps none of the other subjects from being verified
+                    refused[name] = str(error)
+                    logger.warning("%s: %s", name, error)
+                    continue
                 rows += verify_pipeline(run, pipeline, share=share, seed=seed, told=logger.debug)
         wrong = [row for row in rows if row["verdict"] == "differs"]
         for row in wrong:
             logger.error("%s: %s", row["table"], row["why"])
             emit(events.VERIFY_FAILED, events.table_resource(settings.env, row["table"]), {"message": f"{row['table']} differs: {row['why']}"})
         show_rows("verify", rows or [{"table": "nothing to verify yet"}], "Key ranges computed again, and raw files read again")
-        rename_run(f"lake verify · {'all equal' if not wrong else f'{len(wrong)} differ'}")
-        told = f"{len(rows) - len(wrong)} of {len(rows)} tables hold what their inputs give"
-        return Failed(message=f"{told}; {wrong[0]['table']}: {wrong[0]['why']}") if wrong else Completed(message=told)
+        return _verified(rows, wrong, refused)
 
     verify.__annotations__ |= {
         "share": Annotated[float, Field(gt=0, le=1)],
@@ -115,7 +138,7 @@ def verify_flow(schedule: Schedule | None = None, *, owner: str = "", timeout: d
 def _flow(function: Callable[..., State[Any]], told: str, schedule: Schedule | None, owner: str, timeout: dt.timedelta | None) -> LakeFlow:
     name = function.__name__
     flow = LakeFlow(
-        function, name=LAKE, description=told, flow_run_name=f"lake {name}", validate_parameters=True, log_prints=False,
+        function, name=LAKE, description=told, flow_run_name=run_name(f"lake {name}"), validate_parameters=True, log_prints=False,
         timeout_seconds=timeout.total_seconds() if timeout else None,
     )  # fmt: skip
     flow.deployment = Deployment(LAKE, name, "", description=told, schedule=schedule, owner=owner, tags=("keeping",), timeout=timeout)

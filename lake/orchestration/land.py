@@ -12,17 +12,20 @@ from prefect.states import Completed, Failed
 
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError, SourceError
+from lake.landed import landed_line
 from lake.landing import land
 from lake.orchestration.api import LakeFlow, current_flow_run, trigger
-from lake.orchestration.artifacts import landing_progress, rename_run
+from lake.orchestration.artifacts import landing_progress
 from lake.orchestration.events import say_landed
 from lake.orchestration.parameters import choices, described
 from lake.orchestration.refresh import leave
 from lake.orchestration.retries import Tried, persisting
-from lake.pipeline import Pipeline, landed_line
+from lake.orchestration.run_names import rename_run, run_name
+from lake.pipeline import Pipeline
 from lake.run import Run, begin_run
 from lake.settings import load_settings
 from lake.source import Source
+from lake.wording import counted
 
 
 def land_flow(
@@ -45,7 +48,7 @@ def land_flow(
     told = f"{pipeline.description}\n\nCopies what its sources offer as it is, once, with a receipt each."
     described(land, told, sources="Which sources to look at; none chosen: all")
     flow = LakeFlow(
-        land, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} land", validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
+        land, name=pipeline.name, description=told, flow_run_name=run_name(f"{pipeline.name} land"), validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "land", "", description=told, schedule=schedule, owner=owner, tags=tags, timeout=timeout, retries=retries)
     return flow
@@ -63,9 +66,9 @@ def _landed(run: Run, pipeline: Pipeline, sources: list[Source]) -> Tried:
             logger.error("%s", error)  # noqa: TRY400  # the message says it all
             continue
         files += len(found.new)
-        problems += [SourceError(problem) for problem in found.problems]
+        problems += [SourceError(problem, "What landed stands; correct it and land again") for problem in found.problems]
         logger.info("%s: %s", source.name, landed_line(found))
         say_landed(run, pipeline, found, by="land")
-    rename_run(f"{pipeline.name} land · {files:,} new file{'s' if files != 1 else ''}")
-    state: State[object] = Failed(message="; ".join(map(str, problems))) if problems else Completed(message=f"{files:,} new files")
+    rename_run(f"{pipeline.name} land · {counted(files, 'new file')}")
+    state: State[object] = Failed(message="; ".join(map(str, problems))) if problems else Completed(message=f"{counted(files, 'new file')}")
     return state, list(problems)

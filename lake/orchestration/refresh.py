@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
+from collections import Counter
 from enum import StrEnum
 from typing import Any
 
@@ -18,18 +19,20 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from lake.announce import announce
 from lake.deployment import Deployment, Schedule
 from lake.errors import LakeError
-from lake.forecast import arrivals, forecast
+from lake.forecast import forecast
 from lake.orchestration.api import LakeFlow, current_flow_run, trigger
-from lake.orchestration.artifacts import rename_run, show_plan, show_run
+from lake.orchestration.artifacts import show_plan, show_run
 from lake.orchestration.events import say_released
-from lake.orchestration.parameters import choices, described
+from lake.orchestration.parameters import Bound, choices, described
 from lake.orchestration.retries import Tried, persisting
+from lake.orchestration.run_names import rename_run, run_name
 from lake.orchestration.spread import spreading
 from lake.orchestration.step import RETRY_AFTER, task_of
 from lake.pipeline import Pipeline, Report
 from lake.plan import Range
 from lake.run import Run, begin_run
 from lake.settings import load_settings
+from lake.wording import counted, in_words, several
 
 _PATIENCE = 3.0  # seconds that a cancelled run has to report before it ends hard
 
@@ -59,12 +62,16 @@ def refresh_flow(
     table = choices("Table", [step.name for step in pipeline.steps if step.kind == "hop"])
 
     def refresh(
-        mode: Mode = Mode.incremental, tables: list[Any] = [], start: dt.date | None = None, until: dt.date | None = None, dry_run: bool = False  # noqa: B006  # a default that Prefect shows; nobody changes it
+        mode: Mode = Mode.incremental, tables: list[Any] = [], start: str | None = None, until: str | None = None, dry_run: bool = False  # noqa: B006  # a default that Prefect shows; nobody changes it
     ) -> State[Any]:  # fmt: skip
-        backfill = Range(*(day.isoformat() if day else None for day in (start, until))) if start or until else None
-        if backfill and mode == Mode.full:
-            return Failed(message="full recomputes everything: leave out start and until, or choose incremental")
         full, chosen = mode == Mode.full, frozenset(str(getattr(name, "value", name)) for name in tables)
+        try:
+            backfill = Range(start, until) if start is not None or until is not None else None
+            pipeline.check_range(backfill, chosen)
+        except LakeError as error:
+            return Failed(message=str(error))
+        if backfill and full:
+            return Failed(message="full recomputes everything: leave out start and until, or choose incremental")
         flow_run = current_flow_run()
         settings = load_settings()
         with spreading(settings) as spread, begin_run(settings, pipeline.name, trigger(), prefect_flow_run=str(flow_run.id) if flow_run else None) as run:
@@ -78,7 +85,7 @@ def refresh_flow(
 
             return persisting(retries, once)
 
-    refresh.__annotations__ |= {"mode": Mode, "tables": list[table], "start": dt.date | None, "until": dt.date | None, "dry_run": bool}  # type: ignore[valid-type]
+    refresh.__annotations__ |= {"mode": Mode, "tables": list[table], "start": Bound | None, "until": Bound | None, "dry_run": bool}  # type: ignore[valid-type]
     told = f"{pipeline.description}\n\nLands what is new and carries it to gold; ends with a release."
     described(
         refresh,
@@ -90,7 +97,7 @@ def refresh_flow(
         dry_run="Show what a run would do, and do nothing",
     )
     flow = LakeFlow(
-        refresh, name=pipeline.name, description=told, flow_run_name=f"{pipeline.name} refresh", validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
+        refresh, name=pipeline.name, description=told, flow_run_name=run_name(f"{pipeline.name} refresh"), validate_parameters=True, log_prints=False, timeout_seconds=timeout.total_seconds() if timeout else None,
         task_runner=ThreadPoolTaskRunner(max_workers=load_settings().threads),  # type: ignore[arg-type]  # its future type is narrower
     )  # fmt: skip
     flow.deployment = Deployment(pipeline.name, "refresh", "", description=told, schedule=schedule, owner=owner, tags=tags, timeout=timeout, retries=retries)
@@ -113,7 +120,7 @@ def _done(run: Run, pipeline: Pipeline, *, full: bool, backfill: Range | None, c
     missing = [step for step in pipeline.steps if step.name not in report.results and step.name not in report.failures]
     for step in missing:
         if set(step.after) <= report.results.keys():  # it could have been done: what stopped it is none of lake's errors
-            told = " ".join(str(futures[step.name].state.message).split())[:300]
+            told = in_words(str(futures[step.name].state.message))
             report.failures[step.name] = LakeError(f"{step.name}: {told}", "See the log of its task in Prefect")
     report.skipped = [step.name for step in missing if step.name not in report.failures]
     pipeline.finish(run, report)
@@ -133,9 +140,10 @@ def leave(run: Run) -> None:
 def _foreseen(run: Run, pipeline: Pipeline, *, full: bool, backfill: Range | None, chosen: frozenset[str]) -> State[Any]:
     logger = get_run_logger()
     rows = forecast(run, pipeline, full=full, backfill=backfill, tables=chosen)
-    files = sum(row["waiting"] for row in arrivals(run, pipeline))
+    files = sum(row["waiting"] or 0 for row in rows)
     page = show_plan(pipeline, rows)
-    told = f"dry run: {files:,} files would land; {sum(row['run'] for row in rows)} of {len(rows)} hops would run on what has landed"
+    counts = Counter(row["changes"] for row in rows)
+    told = f"dry run: {counted(files, 'file')} {several(files, 'waits', 'wait')}; of {counted(len(rows), 'table')} {counts['yes']} would change, {counts['maybe']} perhaps"
     logger.info("%s. %s", told, f"The plan: {page}" if page else "")
     rename_run(f"{pipeline.name} refresh · dry run")
     return Completed(message=told)
@@ -150,5 +158,5 @@ def _final_state(run: Run, pipeline: Pipeline, report: Report) -> State[Any]:
         report.raise_failures()
     except LakeError as error:
         return Failed(message=str(error))
-    rename_run(f"{pipeline.name} refresh · {report.verdict if report.released else 'nothing new'}")
+    rename_run(f"{pipeline.name} refresh · {f'release {report.release.number}' if report.released and report.release else 'nothing new'}")
     return Completed(message=report.verdict, data={"release": report.release.number if report.release else None, "released": report.released})

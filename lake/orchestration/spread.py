@@ -21,6 +21,8 @@ from lake.errors import LakeError, SettingsError
 from lake.partitions import Partition
 from lake.run import Spread
 from lake.settings import Settings
+from lake.version import installing
+from lake.wording import in_words
 
 _TRIES = 3
 
@@ -76,7 +78,9 @@ class _Spread:
             if not waiting:
                 return found
         names = ", ".join(_name(text) for text in waiting.values())
-        raise LakeError(f"{names}: the engine lost it {_TRIES} times: {' '.join(str(why).split())[:200]}", "See the engine's own log; nothing was published")
+        raise LakeError(
+            f"{names}: the engine lost it {_TRIES} times: {in_words(why) if why else 'it did not say why'}", "See the engine's own log; nothing was published"
+        )
 
     def _submit(self, text: str) -> PrefectFuture[Any]:
         with self._starting:
@@ -106,4 +110,4 @@ def _runner(settings: Settings) -> TaskRunner[Any]:
         runner = RayTaskRunner(address=settings.engine_address, init_kwargs={} if settings.engine_address else started)
         return runner
     except ImportError:
-        raise SettingsError(f"engine {settings.engine} is not installed", f"pip install 'lake[{settings.engine}]', here and on every worker") from None
+        raise SettingsError(f"engine {settings.engine} is not installed", f"{installing(settings.engine)}, here and on every worker") from None

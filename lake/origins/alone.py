@@ -6,14 +6,16 @@ Derived from the plan that Polars resolves, like everything here. What is not kn
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
+from lake.contract import FILE, ROW
 from lake.hop import Hop
 from lake.origins.expressions import Unknown, use_of
-from lake.origins.plan import parameter_of, resolved, said_of
+from lake.origins.plan import parameter_of, resolved, said_of, scans
 from lake.origins.rowwise import beyond
 from lake.origins.trace import FAILS, planning, said, tracer
 
@@ -23,8 +25,12 @@ _Told = TypeVar("_Told")
 _SHAPING = ("hint_sorted", "rechunk", "unnest", "explode", "unpivot")
 
 
-def looks_across_rows(hop: Hop, schemas: Mapping[str, pl.Schema]) -> str | None:
-    """Why the hop's output is not made row by row from its driving input; None where it is. Never raises."""
+def looks_across_rows(hop: Hop, schemas: Mapping[str, pl.Schema], *, freely: bool = False) -> str | None:
+    """Why the hop's output is not made row by row from its driving input; None where it is. Never raises.
+
+    With `freely`, rows may be put in an order, and what this plan does not show, such as a function of the team's, is taken to work value by
+    value where Polars takes it so: it then reads the record of one raw place where the rows of that place are asked for.
+    """
     looked: set[str] = set()
     frames = {name: tracer(name, schema, looked) for name, schema in schemas.items()}
     try:
@@ -32,17 +38,21 @@ def looks_across_rows(hop: Hop, schemas: Mapping[str, pl.Schema]) -> str | None:
             warnings.simplefilter("ignore")
             out = hop.function(**frames).lazy()
             out.collect_schema()
-            walker = _Walker(resolved(out), hop.driver)
+            walker = _Walker(resolved(out), hop.driver, freely=freely)
             why = walker.why()
+            if why is None and walker.doubts and not _reads_one_place(hop, schemas):
+                why = walker.doubts[0]
     except FAILS as error:
         return said(error)
     return f"it looks at rows of {', '.join(sorted(looked))} while it makes its plan" if looked else why
 
 
 class _Walker:
-    def __init__(self, nodes: Any, driver: str) -> None:
+    def __init__(self, nodes: Any, driver: str, *, freely: bool) -> None:
         self.nodes = nodes
         self.driver = driver
+        self.freely = freely
+        self.doubts: list[str] = []
         self._driven: dict[int, bool] = {}
 
     def why(self) -> str | None:
@@ -86,6 +96,8 @@ class _Walker:
             if kind == "Select" and not any(use_of(self.nodes, one.node).kinds for one in made):
                 return "a row of constants"
             return self._across(made) or self._at(node.input)
+        if kind == "Sort" and self.freely:
+            return self._across(node.by_column) or self._at(node.input)
         if kind == "Filter":
             return self._across([node.predicate]) or self._at(node.input)
         if kind == "MapFunction":
@@ -110,4 +122,35 @@ class _Walker:
         return self._across(keys) or self._at(node.input_left if side == "left" else node.input_right)
 
     def _across(self, expressions: Any) -> str | None:
-        return next((why for one in expressions if (why := beyond(self.nodes, one.node)) is not None), None)
+        for one in expressions:
+            try:
+                why = beyond(self.nodes, one.node)
+            except Unknown as unknown:
+                if not self.freely:
+                    raise
+                self.doubts.append(said_of(unknown))
+                continue
+            if why is not None:
+                return why
+        return None
+
+
+def _reads_one_place(hop: Hop, schemas: Mapping[str, pl.Schema]) -> bool:
+    """Whether Polars, asked for the rows of one raw place, reads the records of that place alone of what drives the hop, wherever it reads it."""
+    asked: list[pl.Expr | None] = []
+    frames = {name: tracer(name, schema, set()) for name, schema in schemas.items()}
+
+    def rows(with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None) -> Iterator[pl.DataFrame]:
+        asked.append(predicate if n_rows is None else None)
+        schema = schemas[hop.driver]
+        yield pl.DataFrame(schema={name: schema[name] for name in (schema if with_columns is None else with_columns)})
+
+    rows.parameter = hop.driver  # type: ignore[attr-defined]  # by which the plan is counted
+    frames[hop.driver] = register_io_source(rows, schema=schemas[hop.driver])
+    out = hop.function(**frames).lazy()
+    if not {FILE, ROW} <= set(out.collect_schema()):
+        return False
+    one = out.filter((pl.col(FILE) == "a file") & (pl.col(ROW) == 1))
+    read = scans(one)[hop.driver]
+    one.collect(optimizations=pl.QueryOptFlags(comm_subplan_elim=False, comm_subexpr_elim=False))
+    return len(asked) >= max(read, 1) and all(condition is not None and set(condition.meta.root_names()) == {FILE, ROW} for condition in asked)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lake.origins.kinds import VALUES, stronger
+from lake.wording import shortened
 
 _AS_LONG = {
     "abs", "as_struct", "cbrt", "ceil", "clip", "coalesce", "cot", "cum_count", "cum_max", "cum_mean", "cum_min", "cum_prod", "cum_sum", "cut", "cos", "degrees",
@@ -88,7 +89,7 @@ def use_of(nodes: Any, number: int) -> Use:
     except Exception as error:  # noqa: BLE001  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
         if str(error) == "field":
             return Use(one=True)  # of the struct that the evaluation stands on, which counts already
-        raise Unknown(str(error).split("\n")[0][:80]) from None
+        raise Unknown(shortened(str(error).split("\n")[0], 80)) from None
     kind = type(node).__name__
     if kind not in _READERS:
         raise Unknown(kind)

@@ -15,6 +15,7 @@ import polars as pl
 
 from lake.origins.expressions import Unknown, Use, use_of
 from lake.origins.kinds import Column, Kinds, influence, merged, raised, through
+from lake.wording import shortened
 
 KNOWN = 16
 """The version of the nodes that this module knows."""
@@ -118,7 +119,7 @@ def _wanted(nodes: Any) -> Iterator[Column]:
 
 def said_of(why: Exception) -> str:
     """What could not be looked into, in a few words."""
-    return str(why).split("{")[0].strip()[:80]
+    return shortened(str(why).split("{")[0].strip(), 80)
 
 
 def parameter_of(node: Any) -> str | None:

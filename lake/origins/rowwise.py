@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from lake.origins.expressions import Unknown
+from lake.wording import shortened
 
 _ROWWISE = {
     "abs", "as_struct", "cbrt", "ceil", "clip", "coalesce", "cos", "cot", "degrees", "exp", "fill_null", "floor", "hash", "log", "log1p", "max_horizontal",
@@ -45,7 +46,7 @@ def beyond(nodes: Any, number: int) -> str | None:
     try:
         node = nodes.view_expression(number)
     except Exception as error:  # noqa: BLE001  # Polars says NotImplementedError of what it does not show; other versions may say otherwise
-        raise Unknown(str(error).split("\n")[0].split("{")[0].strip()[:60] or "an expression that Polars does not show") from None
+        raise Unknown(shortened(str(error).split("\n")[0].split("{")[0].strip(), 60) or "an expression that Polars does not show") from None
     kind = type(node).__name__
     if kind in ("Column", "Literal"):
         return None

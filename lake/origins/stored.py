@@ -77,7 +77,7 @@ def recall(store: Store, name: str | None) -> Document | None:
     if name is None:
         return None
     try:
-        told = json.loads(store.get(f"{_FOLDER}/{name}.json"))
+        told = store.names.within(json.loads(store.get(f"{_FOLDER}/{name}.json")))
         columns = {column: _read(edges) for column, edges in told["columns"].items()}
         return Document(told["table"], told["hop"], told["how"], told["why"], columns, _read(told["rows"]))
     except (StoreError, ValueError, KeyError, TypeError):

@@ -6,7 +6,6 @@ upper bound: no column outside it can change the value. A function that looks at
 
 from __future__ import annotations
 
-import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from lake.origins.engine import chosen_by_engine
 from lake.origins.expressions import Unknown
 from lake.origins.kinds import Column, Kinds, merged
 from lake.origins.plan import bounds, walk
+from lake.wording import in_words, shortened
 
 _LONGEST_REASON = 300  # characters
 FAILS = (Exception, SystemExit, pl.exceptions.PanicException)  # whatever the team's function raises, it says that the hop cannot be traced
@@ -145,4 +145,4 @@ def tracer(parameter: str, schema: pl.Schema, looked: set[str]) -> pl.LazyFrame:
 
 def said(error: BaseException) -> str:
     """The error in one line, without the plan that Polars adds."""
-    return textwrap.shorten(str(error).partition("Resolved plan until failure")[0], _LONGEST_REASON, placeholder=" …")
+    return shortened(in_words(str(error)), _LONGEST_REASON)

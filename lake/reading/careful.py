@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lake.reading.fields import Cut, Fields, Record, is_torn, not_utf8, split_lines
+from lake.reading.fields import Cut, Fields, Record, is_torn, not_utf8, split_lines, with_lost_delimiter
 from lake.reading.kinds import NOTHING, TEXT, is_title, is_typed, kind_of, likeness, misfits
+from lake.reading.structural import AGAIN, COMMENT, WHY
+from lake.wording import counted
 
 _OTHERS = (";", "\t", "|", ",")
 _FEWEST_OTHER = 3
@@ -23,7 +25,10 @@ _TWO_READINGS = "it is either the rest of the record before it or a line of its 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the careful way must know of a file: its cut and width, the header's fields, the kinds of its columns, and the sign of a comment."""
+    """What the careful way must know of a file: its cut and width, the header's fields, the kinds of its columns, and the sign of a comment.
+
+    `usual` is how many fields most records have, where that is more than the width: quotes are judged by it. In `edition` 1 the header again was a reject, and so were comments past the first 10,000: records of files that landed then keep their numbers.
+    """
 
     cut: Cut
     width: int
@@ -34,6 +39,8 @@ class Layout:
     trailing: bool = False
     rest: bool = False
     table: int = 1
+    edition: int = 2
+    usual: int = 0
 
     def is_header(self, fields: list[str]) -> bool:
         """Whether a record is the header once more, as in files that were put one after another."""
@@ -60,7 +67,7 @@ class Careful:
         self.passing: tuple[int, int] | None = None
         self.mended: dict[str, int] = {}
         self._layout = layout
-        plain = layout.width > 1 and layout.comment is None and layout.cut.escape is None and not layout.cut.wrapped
+        plain = layout.width > 1 and layout.comment is None and layout.cut.escape is None and not (layout.cut.wrapped or layout.cut.padded)
         self._quick = layout.width - 1 if plain else None
         self._fields = Fields(layout.cut)
         self._spaced = Fields(replace(layout.cut, spaced=True, wrapped=False)) if layout.cut.quote and not layout.cut.spaced else None
@@ -73,6 +80,8 @@ class Careful:
         """
         lines = split_lines(text)
         i, last, end = 0, None, len(lines) - (0 if final else 1)
+        if not final and end and lines[end] == "\r" and lines[end - 1].endswith("\r"):
+            end -= 1  # with a line feed to come they are one line end
         done, soon = 0, len(text) if until is None else until
         while i < end and done < soon:
             simple = self._simple(lines[i])
@@ -115,7 +124,7 @@ class Careful:
             return self._other(line)
         mark = "\ufeff" if line.startswith("\ufeff") else ""
         record = self._fields.record(
-            [line[1:], *lines[i + 1 : i + _LOOK_AHEAD]] if mark else lines, 0 if mark else i, layout.width + layout.trailing, final=final
+            [line[1:], *lines[i + 1 : i + _LOOK_AHEAD]] if mark else lines, 0 if mark else i, layout.usual or layout.width + layout.trailing, final=final
         )
         if record is None:
             return None
@@ -128,29 +137,55 @@ class Careful:
             return (1, Piece(self.line, line, reason=first)) if first else (record.lines, Piece(self.line, record.text, reason=foreign))
         if record.reason is not None:
             return record.lines, Piece(self.line, record.text, reason=record.reason)
+        if not record.exact:
+            self._mend("quotes put right")
         if self._spaced is not None and is_torn(record.fields, layout.cut.quote):
             return record.lines, self._untorn(self._spaced, record)
-        if len(record.fields) == layout.width:
-            again = "the header again" if layout.is_header(record.fields) else None
-            return record.lines, Piece(self.line, record.text, None if again else record.fields, again)
-        if layout.trailing and len(record.fields) == layout.width + 1 and not record.fields[-1]:
-            again = "the header again" if layout.is_header(record.fields[:-1]) else None
-            return record.lines, Piece(self.line, record.text, None if again else record.fields[:-1], again)
+        if (parted := self._parted(record)) is not None:
+            return record.lines, parted
+        fields = record.fields[:-1] if layout.trailing and len(record.fields) == layout.width + 1 and not record.fields[-1] else record.fields
+        if len(fields) == layout.width:
+            return record.lines, self._again(record.text, fields) if layout.is_header(fields) else Piece(self.line, record.text, fields)
         if layout.rest and len(record.fields) > layout.width and not (layout.cut.quote and layout.cut.quote in record.text):
             kept = record.fields[: layout.width - 1]
             return record.lines, Piece(self.line, record.text, [*kept, layout.cut.delimiter.join(record.fields[layout.width - 1 :])])
         return self._irregular(lines, i, record, last, final=final)
 
+    def _parted(self, record: Record) -> Piece | None:
+        """A record that lacks the delimiter before a quoted field with delimiters inside, with it put back, if that gives the right width."""
+        quote, width = self._layout.cut.quote, self._layout.width
+        if quote is None or width < 2 or record.lines > 1 or quote not in record.text:  # noqa: PLR2004  # one column has no delimiter
+            return None
+        text = with_lost_delimiter(self._layout.cut, record.text)
+        found = self._fields.record([text], 0, width) if text is not None else None
+        if found is None or found.reason is not None or not found.exact or len(found.fields) != width or misfits(found.fields, self._layout.shape):
+            return None
+        self._mend("a delimiter put before a quote")
+        return Piece(self.line, record.text, found.fields)
+
+    def _surplus(self, fields: list[str]) -> list[str] | None:
+        """The fields of a record without one that is empty, where there is one too many, and what follows it fits its columns only so."""
+        width, shape = self._layout.width, self._layout.shape
+        typed = [i for i, letter in enumerate(shape) if is_typed(letter)]
+        if len(fields) != width + 1 or all(kind_of(fields[i]) == shape[i] for i in typed):
+            return None
+        ways = {tuple(fields[:i] + fields[i + 1 :]) for i, field in enumerate(fields) if not field.strip()}
+        fitting = [way for way in ways if not misfits(way, shape) and all(kind_of(way[i]) == shape[i] for i in typed)]
+        return list(fitting[0]) if len(fitting) == 1 else None
+
     def _irregular(self, lines: list[str], i: int, record: Record, last: Piece | None, *, final: bool) -> tuple[int, Piece] | None:
         """A record of another width: another table begins, another delimiter, part of a broken record, or simply too short or too long."""
         width = self._layout.width
         if self._layout.is_header(record.fields):
-            return record.lines, Piece(self.line, record.text, reason="the header again")
+            return record.lines, self._again(record.text, record.fields)
         if len(lines) - i < _LOOK_AHEAD and not final:
             return None
         if width > 1 and self._begins_table(lines, i, 3):
             self.passing = ((self.passing or (self._layout.table, 0))[0] + 1, self.line)
             return self._other(lines[i])
+        if (fewer := self._surplus(record.fields)) is not None:
+            self._mend("an empty field too many left out")
+            return record.lines, Piece(self.line, record.text, fewer)
         if len(record.fields) < width:
             recut = self._recut(record)
             if recut is not None:
@@ -208,17 +243,23 @@ class Careful:
         record = self._fields.record([line], 0)
         if record is not None and self._layout.is_header(record.fields):
             self.passing = None
-            return 1, Piece(self.line, line, reason="the header again")
+            return 1, self._again(line, record.fields)
         number, begins = self.passing or (0, 0)
         return 1, Piece(
             self.line, line, reason=f"it belongs to table {number} of the file, which begins at line {begins}: Hints(table={number}) reads that one"
         )
 
+    def _again(self, text: str, fields: list[str]) -> Piece:
+        """The header once more: structure, unless its words are what the columns hold too, so that it may be a record."""
+        if self._layout.edition == 1 or (len(fields) == self._layout.width and not misfits(fields, self._layout.shape)):
+            return Piece(self.line, text, reason=WHY[AGAIN])
+        return Piece(self.line, text, what=AGAIN)
+
     def _comment(self, line: str, bare: str) -> Piece:
         cells = self._cells([line], 0)
         if not self._layout.always and self._layout.width > 1 and len(cells) == self._layout.width:
             return Piece(self.line, line, reason=f"a comment ({self._layout.comment}) with the fields of a record: {bare[:80]!r}")
-        return Piece(self.line, line, what="comment")
+        return Piece(self.line, line, what=COMMENT)
 
     def _untorn(self, spaced: Fields, record: Record) -> Piece:
         """A record with blanks around its quotes, cut as they were meant, if that gives the right width."""
@@ -283,7 +324,7 @@ class Careful:
             return taken, Piece(self.line, text, fields)
         if together < apart:
             return None
-        reason = f"short lines that may be one broken record of {layout.width} fields, or {len(parts)} that lack their ends"
+        reason = f"short lines that may be one broken record of {counted(layout.width, 'field')}, or {len(parts)} that lack their ends"
         return taken, Piece(self.line, text, reason=reason)
 
     def _mend(self, what: str) -> None:

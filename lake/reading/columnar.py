@@ -10,13 +10,38 @@ from pathlib import Path
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.errors import FileRejected
+from lake.reading.bounds import DEEPEST, check_columns
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect, column_names
+from lake.type_names import type_name
 
 
 def read_columnar(path: Path, dialect: Dialect) -> Parsed:
     """The rows of a Parquet or Arrow file, read when they are used."""
     return numbered(pl.scan_parquet(path, glob=False) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
+
+
+def check_depth(schema: pl.Schema) -> None:
+    """Raise FileRejected for a column whose lists and structs go deeper into each other than records, and other engines, can tell."""
+    check_columns(list(schema))
+    for name, dtype in schema.items():
+        level, depth = [dtype], 0
+        while level and depth <= DEEPEST:
+            level, depth = [inner for outer in level for inner in _within(outer)], depth + 1
+        if level:
+            raise FileRejected(f"column {name} is nested more than {DEEPEST} levels deep", "Land it with fewer levels, or with what is inside as JSON text")
+
+
+def _within(dtype: pl.DataType) -> list[pl.DataType]:
+    """The types right inside a nested one."""
+    if isinstance(dtype, pl.Struct):
+        return [_instance(field.dtype) for field in dtype.fields]
+    if isinstance(dtype, pl.List | pl.Array):
+        return [_instance(dtype.inner)]
+    if isinstance(dtype, pl.Map):
+        return [_instance(dtype.key), _instance(dtype.value)]
+    return [_instance(dtype.ext_storage())] if isinstance(dtype, pl.BaseExtension) else []
 
 
 def numbered(frame: pl.LazyFrame) -> Parsed:
@@ -29,7 +54,7 @@ def numbered(frame: pl.LazyFrame) -> Parsed:
     frame = frame.with_columns(renamed_inside(pl.col(column), dtype).alias(column) for column, dtype in odd.items())
     frame = frame.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))
     records = int(frame.select(pl.len()).collect(engine="streaming").item())
-    notes = {column: f"{dtype} as {inner_names(dtype)}" for column, dtype in odd.items()}
+    notes = {column: f"{type_name(dtype)} as {type_name(inner_names(dtype))}" for column, dtype in odd.items()}
     renamed = {column: was for column, was in zip(columns, named, strict=True) if column != was}
     return Parsed(frame.select(*columns, ROW, RESCUED), pl.DataFrame(schema=REJECTS), records, notes, renamed)
 

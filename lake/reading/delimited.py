@@ -5,31 +5,35 @@ record, and line ends outside values one a record. Together with the parser's ow
 has just the announced fields. A file that is not proved whole is read in stretches of 32 MB, each by the fast way if that proves it, else in pieces of
 1 MB, so that the careful way (`careful`) has only the neighbourhood of a broken line to read.
 
-Every byte of the file is in one of three places: a row, a reject, or `structure` (a mark, title lines, header, comments, blank lines at the end, footer, padding).
+Every byte of the file is in one of three places: a row, a reject, or `structure` (see `structural`).
 Blank lines between records are rejects in a table of several columns, and empty values in one of a single column.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.errors import FileRejected
+from lake.reading.bounds import MOST_CELLS, MOST_MISSING
 from lake.reading.careful import Layout, Piece
 from lake.reading.dialect import Dialect
 from lake.reading.fields import Cut
 from lake.reading.proof import Proof, TextStats, count_text, proved, scan
-from lake.reading.region import Above, Region, find_region, pieces_after, raw_of
+from lake.reading.region import Above, Region, count_lines, find_region, pieces_after, raw_of, role_above
 from lake.reading.stretches import Stretch, stretches
+from lake.reading.structural import COMMENT, MARK, TITLE, WHY, Aside, none_aside
+from lake.wording import counted
 
 REJECTS = pl.Schema({ROW: pl.Int64(), "line": pl.Int64(), "bytes": pl.Binary(), "reason": pl.String()})
-STRUCTURE = pl.Schema({"line": pl.Int64(), "bytes": pl.Binary(), "what": pl.String()})
 _BATCH, _BATCH_TEXT = 50_000, 1 << 25
-_MOST_STRUCTURE = 10_000  # comment lines beyond that are rejects: structure is meant to be few
+_MOST_STRUCTURE = 10_000  # of dialects that were found by the first edition of the reader: comments beyond that are rejects
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Parsed:
     """One file as data: `frame` has the file's columns, `_row` (from 1) and `_rescued`; `rejects` what is no record.
 
     `records` counts the file's records, header excluded, independently of `frame`: it must equal rows plus rejects. `structure` holds the lines that
-    are neither (line, bytes, what), `mended` how many records were put right in which way.
+    are neither (line, bytes, role, why), `roles` how many they are by role, `mended` how many records were put right in which way.
+    `lines` counts the text's physical lines, as its bytes tell them; None in a format that has none.
     What only reading shows: `notes` says by column what was done to keep its values, `renamed` holds names of the file that no
     column can have, `why` what was chosen for the whole file and for which reason, `remarks` what the commit should say of it.
 
@@ -50,7 +55,9 @@ class Parsed:
     notes: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
-    structure: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=STRUCTURE))
+    structure: pl.LazyFrame = field(default_factory=none_aside)
+    roles: dict[str, int] = field(default_factory=dict)
+    lines: int | None = None
     mended: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     proof: Proof | None = None
@@ -73,8 +80,10 @@ def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool =
     `proving` says that the caller does the proof in the pass in which it reads the frame.
     """
     stats = count_text(path, dialect.delimiter, dialect.quote)
-    if stats.size == 0 or not dialect.columns:
+    if stats.size == 0:
         return Parsed(_no_rows(dialect), pl.DataFrame(schema=REJECTS), 0)
+    if not dialect.columns:
+        return _of_structure(path, dialect, spool)
 
     def otherwise() -> Parsed:
         return _by_stretches(path, dialect, spool)
@@ -102,16 +111,19 @@ def texts(path: Path, dialect: Dialect, records: Collection[int]) -> dict[int, b
 def parts(path: Path, dialect: Dialect, wanted: frozenset[int] | None = None) -> Iterator[Part]:
     """The whole file in order, byte for byte. With `wanted`, stretches that hold none of these records may be left out."""
     layout = layout_of(dialect)
+    if not dialect.columns:
+        yield from (Part(line, role, None, raw) for line, raw, role in _without_records(path, dialect))
+        return
     region = find_region(path, layout, _above(dialect), dialect.footer_lines)
     if region.mark:
-        yield Part(0, "mark", None, b"\xef\xbb\xbf")
+        yield Part(0, MARK, None, _BOM)
     number, structure = 0, 0
     for piece, raw in _every_piece(path, layout, region, wanted):
         if isinstance(piece, int):
             number += piece
             continue
         structure += piece.what is not None
-        what = None if structure > _MOST_STRUCTURE else piece.what
+        what = None if layout.edition == 1 and structure > _MOST_STRUCTURE else piece.what
         if what is None:
             number += 1
         yield Part(piece.line, what or ("row" if piece.fields is not None else "reject"), None if what else number, raw)
@@ -120,13 +132,15 @@ def parts(path: Path, dialect: Dialect, wanted: frozenset[int] | None = None) ->
 def layout_of(dialect: Dialect) -> Layout:
     """What the careful way needs of a dialect."""
     header = dialect.named if dialect.header == 1 or dialect.units else []
-    cut = Cut(dialect.delimiter, dialect.quote, dialect.escape, dialect.spaced, dialect.wrapped)
+    cut = Cut(dialect.delimiter, dialect.quote, dialect.escape, dialect.spaced, dialect.wrapped, dialect.padded)
     told = dialect.comment_told
-    return Layout(cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table)
+    return Layout(
+        cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table, dialect.edition, dialect.usual
+    )
 
 
 def _above(dialect: Dialect) -> Above:
-    return Above(dialect.skip_lines, dialect.header, tuple(dialect.tables))
+    return Above(dialect.skip_lines, dialect.header, tuple(dialect.tables), units=bool(dialect.units))
 
 
 def _no_rows(dialect: Dialect) -> pl.LazyFrame:
@@ -168,13 +182,43 @@ def _unproved(path: Path, dialect: Dialect, stats: TextStats) -> Parsed | None:
     )
     proof = Proof(layout, dialect.columns, rest)
     data = frame.select(*proof.names, ROW, pl.lit(None, dtype=pl.String).alias(RESCUED))
-    return Parsed(data, pl.DataFrame(schema=REJECTS), -1, structure=_structure(region, region.before), proof=proof)
+    aside = Aside()
+    if region.mark:
+        aside.take(0, _BOM, MARK)
+    for piece in region.before:
+        aside.take(piece.line, raw_of(piece.text), piece.what or COMMENT, _why(piece, layout))
+    return Parsed(data, pl.DataFrame(schema=REJECTS), -1, structure=aside.frame(), roles=aside.roles, lines=above + rest.feeds + (not rest.ended), proof=proof)
 
 
-def _structure(region: Region, pieces: list[Piece]) -> pl.DataFrame:
-    rows = [(piece.line, raw_of(piece.text), piece.what) for piece in pieces if piece.what]
-    mark = [(0, b"\xef\xbb\xbf", "mark")] if region.mark else []
-    return pl.DataFrame([*mark, *rows], schema=STRUCTURE, orient="row")
+def _why(piece: Piece, layout: Layout) -> str | None:
+    return f"it begins with {layout.comment}" if piece.what == COMMENT and layout.comment else None
+
+
+def _of_structure(path: Path, dialect: Dialect, spool: Path) -> Parsed:
+    """A text in which no record was found: every line of it is structure."""
+    spool.mkdir(parents=True, exist_ok=True)
+    aside = Aside(spool)
+    for line, raw, role in _without_records(path, dialect):
+        aside.take(line, raw, role, WHY[role] if role != TITLE else "no table begins below it")
+    return Parsed(
+        _no_rows(dialect),
+        pl.DataFrame(schema=REJECTS),
+        0,
+        structure=aside.frame(),
+        roles=aside.roles,
+        lines=sum(aside.roles.values()) - aside.roles.get(MARK, 0),
+    )
+
+
+def _without_records(path: Path, dialect: Dialect) -> Iterator[tuple[int, bytes, str]]:
+    layout = layout_of(dialect)
+    with path.open("r", encoding="utf-8", errors="surrogateescape", newline="") as handle:
+        for number, line in enumerate(handle, 1):
+            if number == 1 and line.startswith("\ufeff"):
+                yield 0, _BOM, MARK
+                line = line[1:]
+            if line:
+                yield number, raw_of(line), role_above(line, layout)
 
 
 def _careful(path: Path, dialect: Dialect, spool: Path) -> Parsed:
@@ -186,46 +230,61 @@ def _by_stretches(path: Path, dialect: Dialect, spool: Path, *, careful_only: bo
     spool.mkdir(parents=True, exist_ok=True)
     layout = layout_of(dialect)
     region = find_region(path, layout, _above(dialect), dialect.footer_lines)
-    sink = _Sink(dialect, spool)
-    for piece in region.before:
-        sink.take(piece)
+    sink = _Sink(dialect, spool, layout)
+    sink.begin(region)
     line, mended = region.line, {}
     for stretch in stretches(path, layout, dialect.columns, region, careful_only=careful_only):
         sink.stretch(stretch)
         line, mended = stretch.next_line, stretch.mended
-    for piece in pieces_after(path, region, layout, line):
-        sink.take(piece)
-    return sink.parsed(region, mended)
+    sink.take_all(pieces_after(path, region, layout, line))
+    return sink.parsed(region, mended, count_lines(path, region))
 
 
 class _Sink:
-    """Rows into Parquet parts in the order of the file; rejects and structure into frames."""
+    """Rows into Parquet parts in the order of the file; rejects and structure into frames. Every byte passes through it, and is counted."""
 
-    def __init__(self, dialect: Dialect, spool: Path) -> None:
-        self._dialect, self._spool, self._width = dialect, spool, len(dialect.columns)
+    def __init__(self, dialect: Dialect, spool: Path, layout: Layout) -> None:
+        self._dialect, self._spool, self._width, self._layout = dialect, spool, len(dialect.columns), layout
         self._parts: list[Path] = []
         self._rows: list[list[str | None]] = []
         self._numbers: list[int] = []
         self._rescued: list[str | None] = []
-        self._size = 0
+        self._size = self._missing = 0
+        self._most = min(_BATCH, max(1, MOST_CELLS // max(1, self._width)))
         self._rejects: list[tuple[int, int, bytes, str]] = []
         self._rejected: list[pl.DataFrame] = []
-        self._pieces: list[Piece] = []
+        self._aside = Aside(spool)
+        self._structural = self._bytes = 0
         self.records = 0
+
+    def begin(self, region: Region) -> None:
+        """What stands above the records."""
+        if region.mark:
+            self._aside.take(0, _BOM, MARK)
+            self._bytes += len(_BOM)
+        self.take_all(region.before)
+
+    def take_all(self, pieces: Iterable[Piece]) -> None:
+        """Pieces in their order."""
+        for piece in pieces:
+            self.take(piece)
 
     def stretch(self, stretch: Stretch) -> None:
         if stretch.frame is None:
-            for piece in stretch.pieces:
-                self.take(piece)
+            self.take_all(stretch.pieces)
             return
+        self._bytes += len(stretch.data)
         self._flush()
         frame = stretch.frame.with_columns(pl.col(ROW) + self.records, pl.lit(None, dtype=pl.String).alias(RESCUED))
         self._write(frame.select(*self._dialect.columns, ROW, RESCUED))
         self.records += frame.height
 
     def take(self, piece: Piece) -> None:
-        if piece.what is not None and len(self._pieces) < _MOST_STRUCTURE:
-            self._pieces.append(piece)
+        size = len(piece.text) if piece.text.isascii() else len(raw_of(piece.text))
+        self._bytes += size
+        if piece.what is not None and (self._layout.edition > 1 or self._structural < _MOST_STRUCTURE):
+            self._structural += 1
+            self._aside.take(piece.line, raw_of(piece.text), piece.what, _why(piece, self._layout))
             return
         self.records += 1
         if piece.fields is None:
@@ -233,19 +292,28 @@ class _Sink:
             return
         fields, width = piece.fields, self._width
         self._rescued.append(json.dumps(fields[width:], ensure_ascii=False) if len(fields) > width else None)
+        self._missing += max(0, width - len(fields))
+        if self._missing > MOST_MISSING:
+            raise FileRejected(f"its records lack more than {MOST_MISSING:,} fields of the {width:,} that its header names", "Check its header and delimiter")
         self._rows.append([*fields[:width], *([None] * (width - len(fields)))] if len(fields) != width else fields)  # type: ignore[arg-type]
         self._numbers.append(self.records)
-        self._size += len(piece.text)
-        if len(self._rows) >= _BATCH or self._size >= _BATCH_TEXT:
+        self._size += size
+        if len(self._rows) >= self._most or self._size >= _BATCH_TEXT:
             self._flush()
 
-    def parsed(self, region: Region, mended: dict[str, int]) -> Parsed:
+    def parsed(self, region: Region, mended: dict[str, int], lines: int) -> Parsed:
         self._flush()
+        if self._bytes != region.size:
+            raise FileRejected(
+                f"of the file's {counted(region.size, 'byte')}, {self._bytes:,} are in its rows, rejects and structure",
+                "This is a defect in lake; the bytes are kept in raw",
+            )
         rejects = pl.concat([*self._rejected, pl.DataFrame(self._rejects, schema=REJECTS, orient="row")])
         frame = pl.scan_parquet(self._parts, glob=False) if self._parts else _no_rows(self._dialect)
-        filled = f"{region.padding:,} byte{'s' if region.padding > 1 else ''} of padding (NUL, 0x1A) at the end left out"
+        filled = f"{counted(region.padding, 'byte')} of padding (NUL, 0x1A) at the end left out"
         remarks = (filled,) if region.padding else ()
-        return Parsed(frame, rejects, self.records, structure=_structure(region, self._pieces), mended=mended, remarks=remarks)
+        told = self._aside
+        return Parsed(frame, rejects, self.records, structure=told.frame(), roles=told.roles, lines=lines, mended=mended, remarks=remarks)
 
     def _reject(self, piece: Piece) -> None:
         self._rejects.append((self.records, piece.line, raw_of(piece.text), piece.reason or f"a {piece.what} line, after {_MOST_STRUCTURE:,} of them"))

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from lake.contract import FILE, LANDED, RESCUED, ROW
-from lake.reading.fields import split_lines
-from lake.reading.findings import Known
+from lake.reading.bounds import columns_beyond, first_line_beyond
+from lake.reading.fields import Cut, split_lines
+from lake.reading.findings import Known, Structure
 from lake.reading.formats import Format, foreign, format_of
-from lake.reading.sniff import Told, find_cut
+from lake.reading.habits import Habit, Placed, placed
+from lake.reading.json_keyed import page_list
+from lake.reading.sniff import Told, find_cut, records_of
 from lake.reading.structure import find_structure
 from lake.reading.text import Between, find_encoding, padding
 
 _RESERVED = {FILE, ROW, LANDED, RESCUED}
-_HEAD = 1 << 16
+_HEAD, _MOST_HABITS = 1 << 16, 4
 _TOLD = "the source declares it"
+EDITION = 2
+"""Of the rules by which records are told from structure. A dialect keeps that by which it was found, so that records keep their numbers."""
 
 
 class Hints(BaseModel):
@@ -26,7 +34,8 @@ class Hints(BaseModel):
 
     `quote`: "" says that no sign quotes. `header`: the number of header records (more than one are joined into names), False for none. `skip_lines` and
     `footer_lines`: physical lines above the header and below the last record. `comment`: what lines that are no records begin with. `table`: which table
-    of a file that holds several, from 1.
+    of a file that holds several, from 1. `records`: where in a JSON document they are, a list by names joined with points; `$.*` are the members of an object, whose
+    names become the field `key`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +46,7 @@ class Hints(BaseModel):
     header: bool | Annotated[int, Field(ge=0, le=100)] | None = None
     sheet: str | int | None = None
     records: str | None = None
+    key: str | None = Field(default=None, min_length=1)
     most_bytes: int | None = Field(default=None, gt=0)
     quote: str | None = None
     escape: str | None = None
@@ -49,7 +59,7 @@ class Hints(BaseModel):
     @classmethod
     def _is_an_encoding(cls, value: str | None) -> str | None:
         try:
-            return codecs.lookup(value).name if value else None
+            return codecs.lookup(value).name.removesuffix("-sig") if value else None  # a mark is told from the bytes
         except LookupError:
             raise ValueError(f"{value!r} is no encoding Python knows") from None
 
@@ -61,6 +71,17 @@ class Hints(BaseModel):
         if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n" or (info.field_name == "delimiter" and value == '"')):
             raise ValueError(f"{value!r} is not one ASCII character")
         return value
+
+
+class Continued(BaseModel):
+    """What a file goes on from: the raw object that landed before under `name`, whose text is the first `bytes` of this one's, and how it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    name: str
+    bytes: int
+    dialect: dict[str, Any]
 
 
 class Dialect(BaseModel):
@@ -76,8 +97,10 @@ class Dialect(BaseModel):
     escape: str | None = None
     spaced: bool = False
     wrapped: bool = False
+    padded: bool = False
     trailing: bool = False
     rest: bool = False
+    usual: int = 0
     header: int = 1
     skip_lines: int = 0
     footer_lines: int = 0
@@ -93,13 +116,17 @@ class Dialect(BaseModel):
     problem: str | None = None
     why: dict[str, str] = {}
     records: str | None = None
+    key: str | None = None
     other_sheets: list[str] = []
     most_bytes: int | None = None
+    edition: int = 1
+    remark: str | None = None
+    continues: Continued | None = None
 
     @property
     def particulars(self) -> dict[str, Any]:
         """What is not as it usually is, by what it is called: how the text is cut, where the table begins."""
-        return self.model_dump(exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape"})
+        return self.model_dump(exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape", "continues", "edition", "remark"})
 
     @property
     def doubt(self) -> str | None:
@@ -113,10 +140,13 @@ class Dialect(BaseModel):
         return {column: was for column, was in zip(self.columns, self.named, strict=False) if column != was}
 
 
-def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail: bytes | None = None, between: Between | None = None) -> Dialect:
+def find_dialect(
+    head: bytes, name: str, member: str | None, hints: Hints, tail: bytes | None = None, between: Between | None = None, earlier: Sequence[Dialect] = ()
+) -> Dialect:
     """The dialect of a file that begins with `head`: 64 KiB, and the first line if that is longer.
 
     `tail` is the end of the file, from a place that is a multiple of four; None if the head is all of it. `between` tells of the rest.
+    `earlier` are the dialects of files that went into the same table, newest first: what they have in common with this one goes before what it says alone.
     """
     start = head[:_HEAD]
     kind = hints.format or format_of(start, name, cut=tail is not None or len(head) > _HEAD)
@@ -126,16 +156,34 @@ def find_dialect(head: bytes, name: str, member: str | None, hints: Hints, tail:
         return Dialect(member=member, format=kind, problem=f"it is named {name} but its content is {foreign(start)}")
     if kind in ("empty", "parquet", "arrow", "excel"):
         return Dialect(member=member, format=kind)
+    if kind == "csv" and (problem := first_line_beyond(head, hints.delimiter)):
+        return Dialect(member=member, format=kind, problem=problem)
     encoding, reason = find_encoding(start, tail or b"", cut=tail is not None or len(head) > _HEAD, between=between)
     if hints.encoding:
         encoding, reason = hints.encoding, _TOLD
     if kind in ("json", "ndjson"):
-        return Dialect(member=member, format=kind, encoding=encoding, records=hints.records)
+        if hints.format is None and hints.records is None:
+            kind = _of_one_line(kind, head.decode(encoding, "replace").lstrip("\ufeff"), tail, earlier)
+        return Dialect(member=member, format=kind, encoding=encoding, records=hints.records, key=hints.key)
     why = {"encoding": reason} if reason else {}
-    return _delimited(Dialect(member=member, format="csv", encoding=encoding, why=why), head, name, hints, tail)
+    return _delimited(Dialect(member=member, format="csv", encoding=encoding, why=why, edition=EDITION), head, name, hints, tail, earlier)
 
 
-def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None) -> Dialect:
+def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[Dialect]) -> Format:
+    """Whether an object that is alone on its line is one record of a table of such, or a document that may hold a list of them."""
+    if tail is not None or "\n" in text.strip():
+        return kind
+    last = next((one.format for one in earlier if one.format in ("json", "ndjson") and not one.problem), None)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return kind
+    if kind == "ndjson" and page_list(value) is not None and last != "ndjson":
+        return "json"
+    return "ndjson" if kind == "json" and isinstance(value, dict) and last == "ndjson" else kind
+
+
+def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None, earlier: Sequence[Dialect]) -> Dialect:
     """The dialect of delimited text: how it is cut, which lines are the table, and the names of its columns."""
     lines = split_lines(_unpadded(head.decode(plain.encoding, "replace").removeprefix("\ufeff")))
     if tail is not None and len(lines) > 1:
@@ -147,15 +195,77 @@ def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes
     told = Told(hints.delimiter, hints.quote, hints.escape)
     cut, why = find_cut([line for line in lines[hints.skip_lines or 0 :] if not hints.comment or not line.startswith(hints.comment)], name, told)
     found = find_structure(lines, ending, cut, known)
+    if _is_padded(lines[found.skip_lines :], cut, found):
+        cut = replace(cut, padded=True)
+        found, why = find_structure(lines, ending, cut, known), why | {"padded": "a blank stands after every delimiter, and is no part of names and values"}
+    remark = None
+    if habits := _habits(earlier, hints):
+        place = placed(lines[hints.skip_lines or 0 :], habits)
+        theirs = {name.strip().casefold() for habit in habits if habit.header for name in habit.named}
+        if place is None and theirs and not found.problem and not theirs.intersection(name.strip().casefold() for name in found.names):
+            remark = "it looks different from earlier files: none of them has its columns, or records like its own"
+        elif place is not None and (fitting := _as_before(lines, ending, place, found, known)) is not None:
+            cut, found, remark = fitting
+            why = {name: said for name, said in why.items() if name not in ("quote", "escape", "spaced", "wrapped")} | {
+                "delimiter": "earlier files of the table are cut so"
+            }
+    if problem := columns_beyond(found.names):
+        return plain.model_copy(update={"problem": problem})
     return plain.model_copy(
         update={
-            "delimiter": cut.delimiter, "quote": cut.quote, "escape": cut.escape, "spaced": cut.spaced, "wrapped": cut.wrapped, "trailing": found.trailing,
-            "rest": found.rest,
+            "delimiter": cut.delimiter, "quote": cut.quote, "escape": cut.escape, "spaced": cut.spaced, "wrapped": cut.wrapped, "padded": cut.padded, "trailing": found.trailing,
+            "rest": found.rest, "usual": found.usual,
             "header": found.header, "skip_lines": found.skip_lines, "footer_lines": found.footer_lines, "comment": found.comment,
             "comment_told": hints.comment is not None, "table": found.table, "tables": found.tables, "units": found.units, "shape": found.shape,
-            "columns": column_names(found.names), "named": found.names, "why": plain.why | why | found.why, "problem": found.problem,
+            "columns": column_names(found.names), "named": found.names, "why": plain.why | why | found.why, "problem": found.problem, "remark": remark,
         }
     )  # fmt: skip
+
+
+def _is_padded(lines: list[str], cut: Cut, found: Structure) -> bool:
+    """Whether a blank stands after every delimiter of the names and of all the records that can be seen."""
+    if (
+        not found.header
+        or not all(name.startswith(" ") for name in found.names[1:])
+        or len(found.names) < 2
+        or cut.delimiter in " \t"
+        or cut.wrapped
+        or cut.escape
+    ):  # noqa: PLR2004  # no delimiter
+        return False
+    records = [record.fields for record in records_of(lines, replace(cut, spaced=False)) if len(record.fields) == len(found.names) + found.trailing]
+    return len(records) > 1 and all(field.startswith(" ") for fields in records for field in fields[1:])
+
+
+def _habits(earlier: Sequence[Dialect], hints: Hints) -> list[Habit]:
+    """How earlier files were written, each way once, with what the source declares in the place of what was found; none where it declares where the table is."""
+    if hints.table is not None or hints.header not in (None, True, 1):
+        return []
+    found: dict[Habit, None] = {}
+    for one in earlier:
+        if one.format == "csv" and one.columns and not one.problem and not one.tables and not one.wrapped:
+            quote = one.quote if hints.quote is None else hints.quote or None
+            cut = Cut(hints.delimiter or one.delimiter, quote, hints.escape or one.escape, one.spaced, padded=one.padded)
+            found[Habit(cut, tuple(one.named), 1 if one.units else one.header, one.shape)] = None
+    return list(found)[:_MOST_HABITS]
+
+
+def _as_before(lines: list[str], ending: list[str] | None, place: Placed, own: Structure, known: Known) -> tuple[Cut, Structure, str | None] | None:
+    """How a file is read that fits an earlier one: its cut, its structure, and what is to be known of that. None where its own finding says the same, or more."""
+    cut, skipped = place.habit.cut, known.skip_lines or 0
+    if place.at is None:
+        if place.habit.header == 1 and (own.header or known.header is not None):
+            return None
+        if place.habit.header == 0 and own.header and known.header is not None:
+            return None
+        found = find_structure(lines, ending, cut, replace(known, header=0))
+        found.names = list(place.habit.named)
+        told = "it has no header: its columns are taken to be those of earlier files, in their order" if place.habit.header else None
+        return (cut, found, told) if not found.problem else None
+    found = find_structure(lines, ending, cut, replace(known, header=True, skip_lines=skipped + place.at, fixed=place.whole))
+    if known.skip_lines is None and place.at:
+        found.why["skip_lines"] = "the names of earlier files stand below"
+    return None if found.problem else (cut, found, None)
 
 
 def _unpadded(text: str) -> str:
@@ -173,6 +283,7 @@ def _without_mark(encoding: str, head: bytes) -> str:
 def column_names(named: list[str]) -> list[str]:
     """Names a Delta table can have: empty ones numbered, forbidden characters replaced, repeats (without case) numbered."""
     taken: set[str] = {name.casefold() for name in _RESERVED}
+    reached: dict[str, int] = {}
     result = []
     for i, name in enumerate(named):
         bare = name.strip()
@@ -180,9 +291,10 @@ def column_names(named: list[str]) -> list[str]:
         clean = clean if clean == bare else clean.strip("_")
         pattern = clean == "*" or (clean.startswith("^") and clean.endswith("$"))  # Polars would take these for many columns
         base = ("" if pattern else clean) or f"column_{i + 1}"
-        unique, n = base, 2
+        unique, n = base, reached.get(base.casefold(), 2)
         while unique.casefold() in taken:
             unique, n = f"{base}_{n}", n + 1
+        reached[base.casefold()] = n
         taken.add(unique.casefold())
         result.append(unique)
     return result

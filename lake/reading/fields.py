@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 OPEN = "a quote is opened and never closed"
 NOT_UTF_8 = "not valid UTF-8"
+_MOST_QUOTES = 8  # in a line that is cut in every way
 _ANOTHER = re.compile(r"[\udc80-\udcff]")
 csv.field_size_limit(1 << 27)  # the library's default of 128 KiB a field would reject long texts
 
@@ -20,6 +21,7 @@ class Cut:
     """How a line is cut: the delimiter, the quote (None: no sign quotes), what escapes a quote (None: doubling it), and two habits of writers.
 
     `spaced`: blanks between a delimiter and a quote belong to neither. `wrapped`: each line is itself one quoted field that holds the record.
+    `padded`: a blank stands after every delimiter, and belongs to it.
     """
 
     delimiter: str = ","
@@ -27,6 +29,7 @@ class Cut:
     escape: str | None = None
     spaced: bool = False
     wrapped: bool = False
+    padded: bool = False
 
 
 class Record(NamedTuple):
@@ -103,6 +106,13 @@ class Fields:
 
     def record(self, lines: list[str], i: int, width: int = 0, *, final: bool = True) -> Record | None:
         """The record that begins with line `i`; None if that is not decided before more lines are seen. `width` 0 is an unknown one."""
+        found = self._record(lines, i, width, final=final)
+        by_pattern = not self._by_csv and self.cut.quote is not None and found is not None and self.cut.quote in found.text
+        if not self.cut.padded or found is None or by_pattern or len(found.fields) < 2:  # noqa: PLR2004  # no delimiter
+            return found
+        return found._replace(fields=[found.fields[0], *(field.removeprefix(" ") for field in found.fields[1:])])
+
+    def _record(self, lines: list[str], i: int, width: int, *, final: bool) -> Record | None:
         if self._outer is not None:
             return self._unwrapped(lines, i, width, final=final)
         line = lines[i]
@@ -133,7 +143,10 @@ class Fields:
 
     def _unclosed(self, line: str, bare: str, width: int) -> Record:
         found = self._lenient(line, bare, width)
-        return found if found.reason is None else Record(1, line, [], OPEN)
+        if found.reason is None:
+            return found
+        fields = without_stray_quote(self.cut, line) if width > 1 and line.startswith(self.cut.quote or "\0") else []
+        return Record(1, line, fields, exact=False) if len(fields) == width > 1 else Record(1, line, [], OPEN)
 
     def _may_close(self, line: str, quote: str) -> bool:
         """Whether the first quote of a line inside a quoted field is doubled or ends the field: if not, the one that began it was a stray one."""
@@ -169,11 +182,40 @@ class Fields:
             quoted = fields is not None and not any(self.cut.quote and field.lstrip().startswith(self.cut.quote) for field in self._rough(pattern, bare))
             if fields is not None and quoted and width in (0, len(fields)):
                 return Record(1, line, fields, exact=False)
+        if width > 1 and len(readings := self._readings(bare, width)) == 1:
+            return Record(1, line, readings[0], exact=False)
         one, other = (self._by(pattern, bare) for pattern in self._patterns)
         stray = any(self.cut.quote and self.cut.quote in field for pattern in self._patterns for field in self._rough(pattern, bare))
         if one and one == other and not stray and len(one) < width:
             return Record(1, line, one, exact=False)
         return Record(1, line, [], f"cannot be parsed: text after a closing quote ({self.cut.quote})")
+
+    def _readings(self, text: str, width: int) -> list[list[str]]:
+        """The ways to cut a line into so many fields if any quote that opens a field may be a stray one: as many as matter, none where the line has many quotes."""
+        quote, sign = self.cut.quote or "\0", self.cut.delimiter
+        if self.cut.escape is not None or self.cut.spaced or not 1 < text.count(quote) <= _MOST_QUOTES or text.count(sign) > 4 * width:
+            return []
+        found: list[list[str]] = []
+
+        def cut(place: int, fields: list[str]) -> None:
+            if len(fields) >= width or len(found) > 1:
+                return
+            ends = [end for match in re.finditer(re.escape(sign), text[place:]) for end in (place + match.start(),)][:1] or [len(text)]
+            ways = [(text[place : ends[0]], ends[0])]
+            if text.startswith(quote, place):
+                closing = [at for at in _places(text, quote, place + 1) if text[at + 1 : at + 2] in ("", sign)]
+                ways = ways if text.count(quote, place, ends[0]) == 1 else []  # text after a closing quote is no stray one
+                ways = [(text[place + 1 : at].replace(quote * 2, quote), at + 1) for at in closing] + ways
+            for field, end in ways:
+                if end >= len(text):
+                    if len(fields) + 1 == width and [*fields, field] not in found:
+                        found.append([*fields, field])
+                else:
+                    cut(end + 1, [*fields, field])
+
+        cut(0, [])
+        quoted = [fields for fields in found if not any(field.endswith(quote) and not field.startswith(quote) for field in fields)]
+        return quoted if len(found) > 1 else found
 
     def _rough(self, pattern: re.Pattern[str], text: str) -> list[str]:
         """The fields that were taken as not quoted."""
@@ -193,9 +235,11 @@ class Fields:
 
     def _by(self, pattern: re.Pattern[str], text: str) -> list[str] | None:
         quote = self.cut.quote or "\0"
-        fields = []
+        fields: list[str] = []
         for match in self._matches(pattern, text):
             field, bare = match.group(1), match.group(2)
+            if field is None and fields and self.cut.padded and not self._by_csv:
+                bare = bare.removeprefix(" ")
             if field is not None and quote in field:
                 field = field.replace(quote * 2, quote) if self._escapes is None else field
             fields.append(self._unescaped(field if field is not None else bare))
@@ -219,6 +263,37 @@ class Fields:
         if inner is None or len(inner.text) != len(outer.fields[0]):
             return Record(outer.lines, outer.text, [], "cannot be parsed: several lines in one field")
         return inner._replace(lines=outer.lines, text=outer.text)
+
+
+def _places(text: str, sign: str, start: int) -> list[int]:
+    """Where a sign stands in a text, from `start` on."""
+    return [at for at in range(start, len(text)) if text[at] == sign]
+
+
+def with_lost_delimiter(cut: Cut, line: str) -> str | None:
+    """The line with a delimiter before a quote that follows other text, where that quote is closed before a delimiter or at the end; None where there is not just one such place.
+
+    A quote after a number, or before a blank, is no opening one: it stands for inches, or for nothing.
+    """
+    quote, sign = cut.quote, re.escape(cut.delimiter)
+    bare = line.rstrip("\r\n")
+    if quote is None or cut.escape is not None or bare.count(quote) != 2 or cut.wrapped:  # noqa: PLR2004  # a pair
+        return None
+    mark = re.escape(quote)
+    found = re.fullmatch(
+        rf"((?:[^{mark}]*{sign})?[^{mark}{sign}]*[^{mark}{sign}\d\s])({mark}[^{mark}\s][^{mark}]*{sign}[^{mark}]*(?<!\s){mark}(?:{sign}.*)?)", bare
+    )
+    return f"{found[1]}{cut.delimiter}{found[2]}{line[len(bare) :]}" if found else None
+
+
+def without_stray_quote(cut: Cut, line: str) -> list[str]:
+    """The fields of a line in which one quote opens a field and none closes it, with that quote left out; none where it is not so."""
+    bare, quote = line.rstrip("\r\n"), cut.quote
+    if quote is None or cut.escape is not None or cut.wrapped or bare.count(quote) != 1:
+        return []
+    fields = bare.split(cut.delimiter)
+    opened = [i for i, field in enumerate(fields) if field.lstrip(" ").startswith(quote)]
+    return [field.lstrip(" ").removeprefix(quote) if i == opened[0] else field for i, field in enumerate(fields)] if opened else []
 
 
 def is_torn(fields: list[str], quote: str | None) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class Structure:
     """What was found: lines to skip, header records and their fields as names, the units beside them, the last lines that are no records, and the rest.
 
-    `problem` says which hint does not fit the file, where one does not.
+    `usual` is how many fields most records have where these are more than there are names. `problem` says which hint does not fit the file, where one does not.
     """
 
     skip_lines: int = 0
@@ -20,6 +20,7 @@ class Structure:
     comment: str | None = None
     trailing: bool = False
     rest: bool = False
+    usual: int = 0
     table: int = 1
     tables: list[int] = field(default_factory=list)
     shape: str = ""
@@ -29,10 +30,11 @@ class Structure:
 
 @dataclass(frozen=True)
 class Known:
-    """What the source declares of the structure; None is not declared."""
+    """What the source declares of the structure; None is not declared. With `fixed`, the columns are those of its header, as earlier files have them."""
 
     header: int | bool | None = None
     skip_lines: int | None = None
     footer_lines: int | None = None
     comment: str | None = None
     table: int | None = None
+    fixed: bool = False

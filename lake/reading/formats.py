@@ -7,6 +7,7 @@ import re
 from typing import Literal
 
 from lake.reading.text import find_encoding, padding, wide_encoding
+from lake.wording import counted
 
 Format = Literal["csv", "json", "ndjson", "parquet", "arrow", "excel", "empty", "binary"]
 
@@ -18,6 +19,8 @@ _PACKED: dict[str, bytes | tuple[bytes, ...]] = {
     "bz2": b"BZh",
     "xz": b"\xfd7zXZ",
 }
+_BEYOND = bytes(range(0x80, 0x100))
+_SIGNS = bytes(one for one in (*range(0x20), 0x7F) if one not in b"\t\n\r\0")
 _FEW = 8  # NULs that a text of any size may have
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>]|\?xml[\s?])", re.IGNORECASE)
 
@@ -34,7 +37,11 @@ def foreign(head: bytes) -> str:
     if head.startswith(b"%PDF"):
         return "a PDF"
     nuls, controls = head.count(0), _controls(head)
-    told = f"{nuls:,} of its first {len(head):,} bytes are NUL" if 2 * nuls >= controls else f"{controls:,} of its first {len(head):,} bytes are control signs"
+    told = (
+        f"{nuls:,} of its first {counted(len(head), 'byte')} are NUL"
+        if 2 * nuls >= controls
+        else f"{controls:,} of its first {counted(len(head), 'byte')} are control signs"
+    )
     return f"binary: {told}; text has none" if controls else "binary"
 
 
@@ -48,7 +55,7 @@ def format_of(head: bytes, name: str, *, cut: bool = False) -> Format:
         return "arrow"
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"
-    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ")) or (head[:3] == b"BZh" and head[4:10] == b"1AY&SY"):
         return "binary"  # packed inside a package
     if head.startswith((b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff")) or _is_binary(head):
         return "binary"
@@ -72,8 +79,24 @@ def _is_binary(head: bytes) -> bool:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or wide_encoding(head):
         return False
     head = head[: len(head) - padding(head)] or head
+    if _is_noise(head):
+        return True
     nuls = head.count(0)
     return nuls > max(len(head) // 100 + 1, min(_FEW, len(head) // 4)) or _controls(head) - nuls > len(head) // 20 + 2
+
+
+def _is_noise(head: bytes) -> bool:
+    """Whether bytes are neither UTF-8 nor like text in any older encoding: these have letters beyond ASCII, and next to no control signs among them."""
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start >= len(head) - 3:
+            return False  # cut within a character
+    else:
+        return False
+    beyond = len(head) - len(head.translate(None, _BEYOND))
+    controls = len(head) - len(head.translate(None, _SIGNS))
+    return beyond > len(head) // 4 and controls > len(head) // 50
 
 
 def _controls(head: bytes) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lake.errors import FileRejected
+from lake.wording import counted
 
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -188,7 +189,7 @@ def _damaged(text: str, start: int, end: int, line: int, error: Exception, rest:
     else:
         said = "it is nested hundreds of levels deep" if isinstance(error, RecursionError) else str(error)
     raw = _bytes(text[start:end].rstrip())
-    more = f"; the first {_LONGEST_REJECT:,} of {len(raw):,} bytes are here, all are in raw" if len(raw) > _LONGEST_REJECT else ""
+    more = f"; the first {_LONGEST_REJECT:,} of {counted(len(raw), 'byte')} are here, all are in raw" if len(raw) > _LONGEST_REJECT else ""
     return Piece(line, raw[:_LONGEST_REJECT], f"not JSON: {said}{rest}{more}")
 
 

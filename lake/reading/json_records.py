@@ -12,18 +12,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
+from lake.reading.bounds import LONGEST_LINE, MOST_CELLS, MOST_NAMES
 from lake.reading.columnar import inner_names, renamed_inside
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect, column_names
-from lake.reading.json_document import Piece, locate
+from lake.reading.json_document import Document, Piece, locate
+from lake.reading.json_keyed import KEYED, Keyed, is_keyed, locate_keyed, page_list
 from lake.reading.json_shape import Plan, Shape, decode, resolve
+from lake.reading.structural import MARK, Aside
+from lake.wording import counted, several
 
+_BLOCK = 1 << 20  # bytes
 _SLICE = 1 << 25  # bytes of records that are read at once
-_MOST_COLUMNS = 5_000
+_DEEP = 900  # brackets within each other, those in texts counted too, at which a document is not read beside others
 _BOM = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -41,7 +47,24 @@ class _Seen:
 
 def read_ndjson(path: Path, spool: Path) -> Parsed:
     """One object a line, numbered by its line; a line that is none is rejected alone, blank lines too."""
-    return _read(lambda: _lines(path), spool, None)
+    parsed = _read(lambda: _lines(path), spool, None)
+    aside = Aside()
+    with path.open("rb") as handle:
+        if handle.read(len(_BOM)) == _BOM:
+            aside.take(0, _BOM, MARK)
+    return replace(parsed, structure=aside.frame(), roles=aside.roles, lines=parsed.records)
+
+
+def is_deep(path: Path) -> bool:
+    """Whether brackets may stand very deep within each other."""
+    depth = deepest = 0
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            seen = np.frombuffer(block, np.uint8)
+            steps = ((seen == ord("[")) | (seen == ord("{"))).astype(np.int64) - ((seen == ord("]")) | (seen == ord("}")))
+            heights = depth + np.cumsum(steps)
+            deepest, depth = max(deepest, int(heights.max())), int(heights[-1])
+    return deepest > _DEEP
 
 
 def read_document(path: Path, dialect: Dialect, spool: Path) -> Parsed:
@@ -50,7 +73,7 @@ def read_document(path: Path, dialect: Dialect, spool: Path) -> Parsed:
     Where they are a list inside an object, the rest of that object is in the column `envelope` of each, as JSON text.
     """
     text = path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape")
-    document = locate(text, dialect.records)
+    document = _located(text, dialect)
     parsed = _read(document.pieces, spool, document.around)
     if parsed.records and parsed.rejects.height == parsed.records:
         line, reason = parsed.rejects.select("line", "reason").row(0)
@@ -58,17 +81,42 @@ def read_document(path: Path, dialect: Dialect, spool: Path) -> Parsed:
     return replace(parsed, why={"records": document.why})
 
 
+def _located(text: str, dialect: Dialect) -> Document | Keyed:
+    """Where the records of a document are: where its source says, in its only list of objects, or in the list of a page, though that be empty."""
+    if dialect.records and dialect.records.endswith(KEYED):
+        return locate_keyed(text, dialect.records, dialect.key)
+    document = locate(text, dialect.records)
+    if dialect.records is not None or document.array or document.why != "one object":
+        return document
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return document
+    if (page := page_list(value)) is not None:
+        return locate(text, page)
+    if is_keyed(value):
+        return replace(document, why=f"one object, of {counted(len(value), 'object')} that look alike: Hints(records='$.*', key='key') reads each as a record")
+    return document
+
+
 def _lines(path: Path) -> Iterator[Piece]:
     with path.open("rb") as handle:
-        for number, line in enumerate(handle, 1):
+        number = 0
+        while line := handle.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                yield Piece(number, line[:LONGEST_LINE], f"a line of more than {LONGEST_LINE:,} bytes: the first of them are here, all are in raw")
+                while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                    line = handle.readline(LONGEST_LINE + 1)
+                continue
             yield Piece(number, line.removeprefix(_BOM) if number == 1 else line)
 
 
 def _read(pieces: Callable[[], Iterator[Piece]], spool: Path, envelope: str | None) -> Parsed:
     seen = _look(pieces())
-    if len(seen.shape.fields) > _MOST_COLUMNS:
+    if len(seen.shape.fields) > MOST_NAMES:
         raise FileRejected(
-            f"its records have {len(seen.shape.fields):,} different names, more than the {_MOST_COLUMNS:,} columns a table should have",
+            f"its records have {len(seen.shape.fields):,} different names, more than the {counted(MOST_NAMES, 'column')} a table should have",
             "Where names are data, write them as values: a list of objects with a name and a value",
         )
     notes: dict[str, str] = {}
@@ -104,7 +152,7 @@ def _write_parts(pieces: Iterator[Piece], rejected: set[int], plans: dict[str, P
     for numbers, records in _slices(pieces, rejected, whole):
         frame = _parse(records, plans) if plans else pl.DataFrame(height=len(records))
         if frame.height != len(records):
-            raise ValueError(f"{len(records):,} objects were read as {frame.height:,}")
+            raise ValueError(f"{counted(len(records), 'object')} {several(len(records), 'was', 'were')} read as {frame.height:,}")
         if envelope is not None:
             frame = frame.with_columns(pl.lit(envelope).alias(max(plans, key=len, default="") + "+"))
         frame.columns = columns
@@ -131,7 +179,7 @@ def _slices(pieces: Iterator[Piece], rejected: set[int], whole: Plan) -> Iterato
         numbers.append(number)
         records.append(raw.replace(b"\n", b" ").replace(b"\r", b" "))
         size += len(raw)
-        if size >= _SLICE:
+        if size >= _SLICE or len(records) * len(whole.fields) >= MOST_CELLS:
             yield numbers, records
             numbers, records, size = [], [], 0
     if records:

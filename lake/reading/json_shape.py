@@ -14,6 +14,9 @@ from typing import Any
 
 import polars as pl
 
+from lake.reading.bounds import LONGEST_NAME
+from lake.wording import in_words
+
 _NULL, _BOOL, _WHOLE, _LONG, _FRACTION, _EXACT, _TEXT, _OBJECT, _LIST, _DEEP = (1 << i for i in range(10))
 _WORDS = {
     _BOOL: "true or false", _WHOLE: "whole numbers", _LONG: "whole numbers above 2^53", _FRACTION: "fractions",
@@ -125,8 +128,23 @@ def decode(raw: bytes) -> dict[str, Any] | str:
     except UnicodeEncodeError:
         return "not JSON: half a surrogate pair is no character"
     except ValueError as error:
-        return f"not JSON: {str(error)[:120]}"
+        return f"not JSON: {in_words(str(error))}"
+    if len(raw) > LONGEST_NAME and (longest := _longest_name(value)) > LONGEST_NAME:
+        return f"a name in it has {longest:,} characters, more than the {LONGEST_NAME:,} of a name"
     return value if isinstance(value, dict) else f"a JSON {kind_of(value)} where an object was expected"
+
+
+def _longest_name(value: Any) -> int:
+    """How many characters the longest name in a value has."""
+    longest, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            longest = max(longest, *map(len, one), 0)
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return longest
 
 
 def kind_of(value: Any) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 
 from lake.reading.findings import Known, Structure
 from lake.reading.kinds import DATE, NOTHING, NUMBER, TEXT, WORDS, is_typed, kind_of, shape_of
+from lake.wording import counted, several
 
 _UNIT = re.compile(
     r"[\[(].{0,20}[\])]|°\s?[CFK]|%|‰|[kMGTcmµun]?(?:m|g|s|l|L|W|Wh|V|A|Hz|Pa|J|N|K|t|b|B|mol)(?:[²³23]|\^-?\d)?(?:\s?[/·* ]\s?[kcmµ]?(?:m|g|s|l|L|h|min|d|a)(?:[²³23]|\^-?\d|-\d)?)*"
@@ -23,7 +24,7 @@ def find_header(rows: list[list[str]], width: int, found: Structure, known: Know
     wide = Counter(len(row) for row in body).most_common(1)[0] if body else (width, 0)
     if known.header is not None and known.header is not True:
         found.header = int(known.header)
-        found.why["header"] = f"the source declares {found.header or 'no'} header line{'s' if found.header > 1 else ''}"
+        found.why["header"] = f"the source declares {found.header or 'no'} header {several(found.header or 1, 'line')}"
     else:
         found.header, found.why["header"] = (1, "a header is declared by the source") if known.header else _is_header(first, body)
     if found.header == 0:
@@ -36,8 +37,12 @@ def find_header(rows: list[list[str]], width: int, found: Structure, known: Know
     elif found.header > 1:
         top = _joined(rows[: found.header])
     found.names = top if not found.header > 1 or found.units else _joined(rows[: found.header])
-    values = rows[found.header : found.header + 100]
-    _fit_width(values, wide, found)
+    values = [row for row in rows[found.header : found.header + 100] if row != first]  # the header again is none
+    _without_nameless(values, found)
+    if not known.fixed or wide[0] == len(found.names) or (wide[0] == len(found.names) + 1 and all(row[-1] == "" for row in values if len(row) == wide[0])):
+        _fit_width(values, wide, found)  # else what goes beyond the names is rescued
+    if wide[0] > len(found.names) + found.trailing and 2 * wide[1] > len(values):
+        found.usual = wide[0]
     full = [row for row in values if len(row) == len(found.names) + found.trailing]
     found.shape = shape_of(full or values, len(found.names))
     found.rest = _is_rest(values, found)
@@ -57,6 +62,17 @@ def _is_rest(values: list[list[str]], found: Structure) -> bool:
     return True
 
 
+def _without_nameless(values: list[list[str]], found: Structure) -> None:
+    """Take out columns without a name between those that have one, where records have as many fields as there are names: they lack just these."""
+    named = [name for name in found.names if name.strip()]
+    if not 1 < len(named) < len(found.names) or found.header != 1 or not values:
+        return
+    widths = Counter(len(row) for row in values)
+    if widths[len(named)] > 0.9 * len(values) and not widths[len(found.names)]:
+        found.why["columns"] = f"{counted(len(found.names) - len(named), 'column')} without a name left out: no record has it"
+        found.names = named
+
+
 def _fit_width(values: list[list[str]], wide: tuple[int, int], found: Structure) -> None:
     """Names for columns that the header lacks, and none for the one that a delimiter at the end of each line makes."""
     names = found.names
@@ -68,17 +84,23 @@ def _fit_width(values: list[list[str]], wide: tuple[int, int], found: Structure)
     elif ended and len(names) > 1 and len(names) == wide[0] - 1:
         found.trailing = True
     elif agree and 1 < len(names) < wide[0]:
-        extra = wide[0] - len(names)
+        extra, fitting = wide[0] - len(names), list(itertools.takewhile(lambda row: len(row) == len(names), values))
+        if len(fitting) > 1 or (extra == 1 and _NUMBERING.fullmatch(names[0].strip())):
+            found.why["columns"] = f"records go beyond the {counted(len(names), 'name')}: what has no name is kept in _rescued"
+            return
         shape = shape_of(same, wide[0])
         left, right = _agreement(names, shape) + _is_label(names, shape), _agreement(names, shape[extra:])
-        leading = extra == 1 and (right > left or (right == left and _are_labels(same)))
+        leading = extra == 1 and not fitting and (right > left or (right == left and _are_labels(same)))
         found.names = ["", *names] if leading else [*names, *[""] * extra]
-        found.why["columns"] = f"the header names {len(names)} columns and the records have {wide[0]}; {'the first' if leading else 'the last'} got no name"
+        found.why["columns"] = (
+            f"the header names {counted(len(names), 'column')} and the records have {wide[0]}; {'the first' if leading else 'the last'} got no name"
+        )
         return
     if found.trailing:
         found.why["trailing"] = "each line ends with a delimiter"
 
 
+_NUMBERING = re.compile(r"(?:\w+[ _-])?(?:id|no|nr|num|number|key|uuid|index|code)\.?", re.IGNORECASE)  # what a first column is called that tells records apart
 _OF_KIND = {
     DATE: re.compile(r"(?:^|[_ ])(?:date|day|datum|time|joined|since|changed|updated|created|when|at|on)$|date|time", re.IGNORECASE),
     NUMBER: re.compile(

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from lake.contract import ROW
+from lake.reading.bounds import LONGEST_LINE, too_long
 from lake.reading.careful import Layout
 
 _BOM = b"\xef\xbb\xbf"
@@ -65,6 +66,11 @@ class _Counter:
         inner = np.flatnonzero(seen[1:-1] == self._quote)
         return bool((~(self._edges[seen[inner]] | self._edges[seen[inner + 2]])).any())
 
+    @property
+    def feeds(self) -> int:
+        """Line feeds so far."""
+        return self._feeds
+
     def stats(self) -> TextStats:
         plain = self._plain and self._quotes % 2 == 0 and not self._last.endswith(b"\r")
         return TextStats(self._separators, self._feeds, self._last.endswith(b"\n"), self._size, plain)
@@ -75,22 +81,29 @@ def _count(seen: np.ndarray[Any, np.dtype[np.uint8]], byte: int) -> int:
 
 
 def count_text(path: Path, delimiter: str, quote: str | None = '"') -> TextStats:
-    """One pass over the file's bytes in a megabyte of memory."""
+    """One pass over the file's bytes in a megabyte of memory. Raises FileRejected where a line does not end that should have."""
     counter, first = _Counter(delimiter, quote), True
+    length = lines = 0  # of the line that the block begins in, and those before it
     with path.open("rb") as handle:
         while block := handle.read(_BLOCK):
             counter.add(block, first=first)
             first = False
+            end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            length = length + len(block) if end < 0 else len(block) - end - 1
+            if length > LONGEST_LINE:
+                raise too_long(lines + 1)
+            lines = counter.feeds
     return counter.stats()
 
 
 def scan(source: Path | bytes, layout: Layout, columns: list[str], above: int = 0) -> pl.LazyFrame:
     """The records below the first `above` lines as text, with `_row` from 1."""
     names = [*columns, _SURPLUS] if layout.trailing else columns
-    return pl.scan_csv(
+    rows = pl.scan_csv(
         source, has_header=False, skip_lines=above, separator=layout.cut.delimiter, quote_char=layout.cut.quote, schema=dict.fromkeys(names, pl.String()),
         empty_string_is_null=False, glob=False, row_index_name=ROW, row_index_offset=1, truncate_ragged_lines=False,
     ).with_columns(pl.col(ROW).cast(pl.Int64))  # fmt: skip
+    return rows.with_columns(pl.col(names[1:]).str.strip_prefix(" ")) if layout.cut.padded and names[1:] else rows
 
 
 @dataclass(frozen=True)

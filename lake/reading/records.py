@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,48 +13,54 @@ import polars as pl
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
 from lake.reading.columnar import read_columnar
+from lake.reading.confined.asking import ask
+from lake.reading.confined.work import parsed_from
 from lake.reading.delimited import REJECTS, Parsed, parts, read_delimited
 from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
 from lake.reading.fields import NOT_UTF_8
 from lake.reading.formats import foreign
-from lake.reading.json_records import read_document, read_ndjson
-from lake.reading.sheet import read_workbook
+from lake.reading.json_records import is_deep, read_document, read_ndjson
 from lake.reading.strict import only_whole
-from lake.reading.text import Between, restored, transcoded
-from lake.reading.unpack import Compression, compression_of, members, most_bytes, unpack
-from lake.reading.workbook import lay_out
+from lake.reading.structural import MARK, STRUCTURE, WHY
+from lake.reading.text import Between, mark_of, restored, transcoded
+from lake.reading.unpack import Compression, compression_of, kept_open, members, most_bytes, unpack
+from lake.wording import in_words
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
+_SMALL_DOCUMENT = 1 << 22  # bytes
 _COLUMNAR = (b"PAR1", b"ARROW1", b"PK\x03\x04")
 
 
-def examine(path: Path, compression: Compression | None, name: str, hints: Hints) -> list[Dialect]:
+def examine(path: Path, compression: Compression | None, name: str, hints: Hints, earlier: Sequence[Dialect] = ()) -> list[Dialect]:
     """The dialect of each file inside the raw file at `path`: what its receipt keeps. A damaged or foreign one has a `problem`."""
     found: list[Dialect] = []
     try:
-        for member, inner in members(path, compression, name):
-            found.append(_examine_member(path, compression, member, inner, name, hints))
+        inside = members(path, compression, name, most_bytes(path, compression, hints.most_bytes))
+        with kept_open(path, compression, name):
+            found += [_examine_member(path, compression, member, inner, name, hints, earlier) for member, inner in inside]
     except FileRejected as rejected:
         return [Dialect(format="binary", problem=rejected.message)]
     return found or [Dialect(format="empty", problem=f"{name} is an archive with nothing in it")]
 
 
-def _examine_member(path: Path, compression: Compression | None, member: str | None, inner: str, name: str, hints: Hints) -> Dialect:
+def _examine_member(
+    path: Path, compression: Compression | None, member: str | None, inner: str, name: str, hints: Hints, earlier: Sequence[Dialect]
+) -> Dialect:
     try:
         head, tail, between = _ends(path, compression, member, name, most_bytes(path, compression, hints.most_bytes))
     except FileRejected as rejected:
         return Dialect(member=member, format="binary", problem=rejected.message)
     if head[257:262] == b"ustar":
         return Dialect(member=member, format="binary", problem=f"{inner} is a tar archive; land the files in it")
-    dialect = find_dialect(head, inner, member, hints, tail, between).model_copy(update={"most_bytes": hints.most_bytes})
+    dialect = find_dialect(head, inner, member, hints, tail, between, earlier).model_copy(update={"most_bytes": hints.most_bytes})
     if dialect.format == "excel" and not dialect.problem:
         return _examine_workbook(path, compression, dialect, name, hints)
     if compression is None and dialect.format in ("parquet", "arrow") and not dialect.problem:
         try:
-            schema = pl.read_parquet_schema(path) if dialect.format == "parquet" else pl.read_ipc_schema(path)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            return dialect.model_copy(update={"format": "binary", "problem": f"{inner} begins like {dialect.format} but cannot be read: {_brief(error)}"})
-        named = list(schema)
+            named = ask("names", path, inner, kind=dialect.format)["names"]
+        except (FileRejected, ValueError) as error:
+            why = error.message if isinstance(error, FileRejected) else f"{inner} begins like {dialect.format} but cannot be read: {error}"
+            return dialect.model_copy(update={"format": "binary", "problem": why})
         return dialect.model_copy(update={"columns": column_names(named), "named": named})
     return dialect
 
@@ -68,7 +74,7 @@ def _ends(path: Path, compression: Compression | None, member: str | None, name:
     chunks = unpack(path, compression, member, name, most)
     for chunk in chunks:
         head += chunk
-        if len(head) >= _HEAD and (b"\n" in head or b"\r" in head or len(head) >= _LONGEST_HEADER):
+        if len(head) >= _HEAD and (b"\n" in head or b"\r" in head or len(head) > _LONGEST_HEADER):
             break
     ends = [at for sign in (b"\n", b"\r") if (at := head.find(sign)) >= 0]
     limit = max(_HEAD, min(ends, default=len(head)) // 4 * 4 + 4)
@@ -100,10 +106,13 @@ def _examine_workbook(path: Path, compression: Compression | None, dialect: Dial
             plain = path if compression is None else _plain(path, compression, dialect, name, Path(folder), most)
             if compression_of(plain) == "zip":
                 with plain.open("rb") as handle:
-                    raise FileRejected(f"{dialect.member or name} is {foreign(handle.read(8))}")
-            return lay_out(plain, dialect, hints)
+                    raise FileRejected(f"{dialect.member or name} is {foreign(handle.read(8))}", "Save it as a workbook (.xlsx) or as CSV")
+            asked = ask("lay_out", plain, dialect.member or name, dialect=dialect.model_dump(), hints=hints.model_dump())
+            return Dialect.model_validate(asked["dialect"])
     except FileRejected as rejected:
         return dialect.model_copy(update={"format": "binary", "problem": rejected.message})
+    except ValueError as error:
+        return dialect.model_copy(update={"format": "binary", "problem": f"the workbook cannot be read: {error}"})
 
 
 def read_member(
@@ -126,16 +135,19 @@ def read_member(
             parsed = only_whole(parsed, plain, dialect) if strict else parsed
             if dialect.encoding != "utf-8":
                 start = next(unpack(path, compression, dialect.member, name, most), b"")[:4]
-                parsed = replace(parsed, rejects=_as_they_came(parsed.rejects, dialect.encoding, start))
-            return replace(parsed, remarks=(*([dialect.doubt] if dialect.doubt else []), *parsed.remarks))
+                parsed = _as_they_came(parsed, dialect.encoding, start)
+            return replace(parsed, remarks=(*(told for told in (dialect.doubt, dialect.remark) if told), *parsed.remarks))
         if dialect.format == "ndjson":
             return read_ndjson(plain, spool / "rows")
-        if dialect.format == "json":
+        if dialect.format == "json" and plain.stat().st_size <= _SMALL_DOCUMENT and not is_deep(plain):
             return read_document(plain, dialect, spool / "rows")
-        if dialect.format == "excel":
-            return read_workbook(plain, dialect)
+        if dialect.format in ("json", "excel"):
+            into = spool / "read"
+            told = ask("document" if dialect.format == "json" else "workbook", plain, name, dialect=dialect.model_dump(), into=str(into))
+            return parsed_from(told, into)
+        ask("columnar", plain, name, kind=dialect.format)
         return read_columnar(plain, dialect)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
         raise FileRejected(f"{name} cannot be read as {dialect.format}: {_brief(error)}", "Its bytes are kept in raw; correct it and land it again") from None
 
 
@@ -174,15 +186,23 @@ def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: 
     return target
 
 
-def _as_they_came(rejects: pl.DataFrame, encoding: str, start: bytes) -> pl.DataFrame:
-    """The rejects of a text that was transcoded, with the file's own bytes, and reasons that speak of these."""
+def _as_they_came(parsed: Parsed, encoding: str, start: bytes) -> Parsed:
+    """The rejects and the structure of a text that was transcoded, with the file's own bytes, and reasons that speak of these."""
     told = []
-    for number, line, text, reason in rejects.iter_rows():
+    for number, line, text, reason in parsed.rejects.iter_rows():
         raw, at = restored(text, encoding, start)
         if at is not None and reason.startswith(NOT_UTF_8):
             reason = f"not valid {encoding.upper()} at byte {at + 1} of the record"
         told.append((number, line, raw, reason))
-    return pl.DataFrame(told, schema=REJECTS, orient="row")
+    structure, roles = parsed.structure.map_batches(lambda some: _restored(some, encoding, start), schema=STRUCTURE, streamable=True), parsed.roles
+    if mark := mark_of(encoding, start):
+        structure = pl.concat([pl.DataFrame([(0, mark, MARK, WHY[MARK])], schema=STRUCTURE, orient="row").lazy(), structure])
+        roles = {MARK: 1} | roles
+    return replace(parsed, rejects=pl.DataFrame(told, schema=REJECTS, orient="row"), structure=structure, roles=roles)
+
+
+def _restored(structure: pl.DataFrame, encoding: str, start: bytes) -> pl.DataFrame:
+    return structure.with_columns(pl.Series("bytes", [restored(text, encoding, start)[0] for text in structure["bytes"]], dtype=pl.Binary))
 
 
 def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
@@ -198,4 +218,4 @@ def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return in_words(error)

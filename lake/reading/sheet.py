@@ -16,6 +16,7 @@ from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.workbook import Row, cells, lay_out, open_book
 from lake.reading.xlsx_marks import Marks, marks_of
+from lake.wording import counted
 
 _EPOCHS = (dt.date(1899, 12, 30), dt.date(1899, 12, 31))
 _MOST_OF_A_SHEET = 1 << 20
@@ -120,4 +121,4 @@ def _unread(book: Any, told: str, number: int) -> tuple[int, int, bytes, str]:
     name = told if told in book.sheet_names else told.removesuffix(" (hidden)")
     rows, _ = cells(book, name)
     raw = b"\n".join(map(_tabbed, rows))
-    return number, 1, raw[:_MOST_OF_A_SHEET], f"sheet {told} with {len(rows):,} rows is not the table; read it with Hints(sheet={name!r})"
+    return number, 1, raw[:_MOST_OF_A_SHEET], f"sheet {told} with {counted(len(rows), 'row')} is not the table; read it with Hints(sheet={name!r})"

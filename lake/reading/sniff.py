@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from lake.reading.fields import Cut, Fields, Record, is_torn, split_lines
 from lake.reading.kinds import TEXT, is_title, is_typed, kind_of, shape_of
+from lake.wording import counted
 
 ONE_COLUMN = "\x1f"  # the delimiter of a text that has none: a sign that text does not hold
 _COMMON = (",", ";", "\t", "|")
@@ -21,7 +22,7 @@ _RARE = ("^", "~", "¦", ":", " ", "#", "&", "!", "*", "=", "/")
 _MOST_RECORDS = 200
 _ENOUGH, _NEARLY_ALL = 0.5, 0.95
 DECLARED = re.compile(r'\s*"?sep=(.)"?[\r\n]*', re.IGNORECASE)
-_COMMENTS = ("#", "//", "%", "--")
+COMMENTS = ("#", "//", "%", "--")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Trial:
     def words(self) -> str:
         """The trial as a reason."""
         agreeing = round(self.share * len(self.records))
-        return f"{name_of(self.cut.delimiter)} cuts {agreeing} of {len(self.records)} records into {self.width} fields"
+        return f"{name_of(self.cut.delimiter)} cuts {agreeing} of {counted(len(self.records), 'record')} into {counted(self.width, 'field')}"
 
 
 def name_of(sign: str) -> str:
@@ -94,7 +95,7 @@ def _without_comments(lines: list[str]) -> list[str]:
     """The lines that begin with no comment sign, if those are the many."""
     kept, inside = [], False
     for line in lines:
-        if inside or not line.startswith(_COMMENTS):
+        if inside or not line.startswith(COMMENTS):
             kept.append(line)
             inside ^= line.count('"') % 2 == 1
     return kept if len(kept) > 1 else lines
@@ -222,7 +223,7 @@ def _quoted(lines: list[str], cut: Cut, why: dict[str, str], told: Told) -> tupl
             none = _try(lines, replace(cut, quote=None))
             if none.share > trial.share and none.width > 1:
                 trial = none
-                why |= {"quote": f"quotes taken for signs would break {trial.broken} of {len(trial.records)} records"}
+                why |= {"quote": f"quotes taken for signs would break {trial.broken} of {counted(len(trial.records), 'record')}"}
     quote = trial.cut.quote
     if told.escape is None and "\\" in text and ((quote and f"\\{quote}" in text) or f"\\{cut.delimiter}" in text):
         escaped = _try(lines, replace(trial.cut, escape="\\"))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from lake.reading.fields import Cut, Fields
+from lake.reading.fields import Cut, Fields, without_stray_quote
 from lake.reading.findings import Known, Structure
 from lake.reading.kinds import NOTHING, NUMBER, TEXT, is_title, kind_of, misfits, shape_of
 from lake.reading.names import find_header, is_years
 from lake.reading.sniff import DECLARED
+from lake.wording import counted, several
 
 _COMMENTS = ("#", "##", "//", "%", "--")
-_MOST_FOOTER = 20
+_MOST_FOOTER, _MOST_TITLES = 20, 12
 _FOOTER = re.compile(
     r"\W*(?:total|totals|sum|source|sources|quelle|note|notes|remark|footnote|rows?|records?|row count|count|generated|exported|created|report|printed|end of|eof"
     r"|legend|copyright|disclaimer|page \d|data (?:source|from|provided)|last updated|updated)\b.*|©.*|\*+\s?\w.*|\(?\d[\d,. ]* (?:rows?|records?|lines?|entries|results?|items?)\b.*|[^\W\d]+(?: [^\W\d]+){0,3}\s?[:=]\s?\d[\d., ]*",
@@ -50,7 +54,9 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
     found = Structure()
     skipped = known.skip_lines or 0
     if not any(line.strip() for line in head[skipped:]):
-        found.problem = f"Hints(skip_lines={skipped}) leaves nothing: " + (f"the file has {len(head)} lines" if tail is None else "it reaches too far down")
+        found.problem = f"Hints(skip_lines={skipped}) leaves nothing: " + (
+            f"the file has {counted(len(head), 'line')}" if tail is None else "it reaches too far down"
+        )
         return found
     lines = [Line(line.at + skipped, line.text, line.fields) for line in lines_of(head[skipped:], cut)]
     lines = [line for line in lines if line.at > 2 or not DECLARED.fullmatch(line.text)]
@@ -63,7 +69,8 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
     if found.problem:
         return found
     width = _width_of(lines)
-    top = _top_of(lines, width, known)
+    unquoted = partial(without_stray_quote, cut)
+    top = _top_of(lines, width, known, unquoted)
     if top is None:
         return found
     first = lines[top]
@@ -73,6 +80,8 @@ def find_structure(head: list[str], tail: list[str] | None, cut: Cut, known: Kno
         if above:
             found.why["skip_lines"] = f"{first.at} line{'s stand' if first.at > 1 else ' stands'} above the table: {above[0][:60]!r}"
     rows = [line.fields for line in lines[top:] if line.fields]
+    if not first.fields and len(names := unquoted(first.text)) == width > 1:
+        rows = [names, *rows]  # a quote that is never closed stands among the names
     if not rows:  # not one line can be read: the first gives the names, so that the others are rejected one by one
         rows = [first.text.rstrip("\r\n").replace(cut.quote or "", "").split(cut.delimiter)]
     if known.footer_lines is not None:
@@ -160,7 +169,7 @@ def _of_table(lines: list[Line], found: Structure, known: Known, *, whole: bool)
             apart = len(before.fields) < 2 and len(first.fields) != len(main)
             new = not same and is_title(first.fields) and (apart or _has_values(block))
             joined = not new
-        elif not all(cell == cell.strip() for cell in first.fields):
+        elif not all(cell == cell.strip() for cell in first.fields) and not (is_title(first.fields) and _has_values(block)):
             continue  # sentences with commas
         else:
             joined = False
@@ -182,14 +191,16 @@ def _of_table(lines: list[Line], found: Structure, known: Known, *, whole: bool)
     found.table = known.table or counts.index(max(counts)) + 1
     found.tables = [start.at + 1 for start, _, _ in starts]
     told = "as the source declares" if known.table else "the longest"
-    found.why["table"] = f"{len(starts)} tables begin on lines {', '.join(map(str, found.tables))}; table {found.table} is read, {told}"
+    found.why["table"] = (
+        f"{counted(len(starts), 'table')} {several(len(starts), 'begins', 'begin')} on lines {', '.join(map(str, found.tables))}; table {found.table} is read, {told}"
+    )
     begin = starts[found.table - 1][0].at
     end = starts[found.table][0].at if found.table < len(starts) else None
     return [line for line in lines if line.at >= begin and (end is None or line.at < end)]
 
 
 def _no_table(wanted: int, count: int, *, whole: bool) -> str:
-    there = f"{count} tables were found" if count > 1 else "1 table was found"
+    there = f"{counted(count, 'table')} {several(count, 'was', 'were')} found"
     return f"Hints(table={wanted}) names a table that is not there: {there} in {'the file' if whole else 'the beginning of the file'}"
 
 
@@ -212,9 +223,10 @@ def _width_of(lines: list[Line]) -> int:
     return max(several, key=lambda width: several[width])
 
 
-def _top_of(lines: list[Line], width: int, known: Known) -> int | None:
+def _top_of(lines: list[Line], width: int, known: Known, unquoted: Callable[[str], list[str]]) -> int | None:
     """The place of the first record: names, if the table has any."""
-    filled = [i for i, line in enumerate(lines) if line.fields]
+    titled = known.header is None or bool(known.header)
+    filled = [i for i, line in enumerate(lines) if line.fields and (len(line.fields) == 1 or _count(line.fields) or not titled)]
     if not filled:
         unread = [i for i, line in enumerate(lines) if line.text.strip("\r\n")]
         return unread[0] if unread else None
@@ -225,18 +237,86 @@ def _top_of(lines: list[Line], width: int, known: Known) -> int | None:
         return filled[0]
     for place, i in enumerate(filled):
         cells = lines[i].fields
+        if titled and _is_padded_title(lines, filled[place:], width):
+            continue
         following = [len(lines[j].fields) for j in filled[place + 1 : place + 4]]
         if len(cells) == width and (not following or is_title([c for c in cells if c.strip()] or [""]) or width in following):
+            if (earlier := _ragged_top(lines, i, width)) is not None:
+                return earlier
             above = i - 1
-            named = above >= 0 and len(lines[above].fields) > 1 and _is_names(lines[above].fields, cells, [lines[j].fields for j in filled[place:]], width)
+            if (
+                above >= 0
+                and not lines[above].fields
+                and len(unquoted(lines[above].text)) == width
+                and _is_title_above(unquoted(lines[above].text), lines, filled[place:])
+            ):
+                return above
+            named = (
+                above >= 0
+                and len(lines[above].fields) not in (0, 1, width)
+                and _is_names(lines[above].fields, cells, [lines[j].fields for j in filled[place:]], width)
+            )
             return above if named else i
     return filled[0]
+
+
+def _count(cells: list[str]) -> int:
+    """How many cells are not blank."""
+    return sum(1 for cell in cells if cell.strip())
+
+
+def _is_padded_title(lines: list[Line], filled: list[int], width: int) -> bool:
+    """Whether a line of the table's width is a title that delimiters fill up: its first cell alone says something, and names in several columns follow below.
+
+    A line that says more is one too, where a blank line, or one of delimiters only, stands between it and names in more columns.
+    """
+    cells = lines[filled[0]].fields
+    said = _count(cells)
+    if len(cells) != width or (said > 1 and (2 * said > width or not is_title([cell for cell in cells if cell.strip()]))):
+        return False
+    alone = said == 1 and bool(cells[0].strip())
+    for place, i in enumerate(filled[1:_MOST_TITLES], 1):
+        names = lines[i].fields
+        if len(names) != width or not is_title([cell for cell in names if cell.strip()]):
+            return False
+        apart = any(not _count(line.fields) for line in lines[filled[0] + 1 : i])
+        if _count(names) > said and (alone or apart):
+            below = [lines[j].fields for j in filled[place + 1 : place + 21] if len(lines[j].fields) == width]
+            return bool(below) and (width > 2 or apart or misfits(names, shape_of(below, width)) > 0)
+    return False
+
+
+def _is_title_above(names: list[str], lines: list[Line], filled: list[int]) -> bool:
+    """Whether cells from a line that could not be cut by the rule are names above the records that follow."""
+    below = [lines[i].fields for i in filled[:20]]
+    return is_title([cell for cell in names if cell.strip()]) and (misfits(names, shape_of(below, len(names))) > 0 or is_title(below[0]))
+
+
+def _ragged_top(lines: list[Line], top: int, width: int) -> int | None:
+    """The header of a table whose records have several widths, where records stand between it and `top`, the first line of the width that most have.
+
+    It is a line of names right above a record of its own width, with no blank line or title before the records that follow.
+    """
+    first = top
+    while first and len(lines[first - 1].fields) > 1:
+        first -= 1
+    for place in range(first, top - 1):
+        names, values = lines[place].fields, lines[place + 1].fields
+        tidy = [cell for cell in names if cell.strip()]
+        if len(tidy) < 2 or not is_title(tidy) or len(values) != len(names) or len(names) == width:
+            continue
+        shape = shape_of([line.fields for line in lines[place + 1 : top] if len(line.fields) == len(names)], len(names))
+        if misfits(names, shape) and not is_title([cell for cell in lines[top].fields if cell.strip()]):
+            return place
+    return None
 
 
 def _is_names(above: list[str], first: list[str], rows: list[list[str]], width: int) -> bool:
     """Whether the line of another width right above the first record holds the names, one too few or some too many."""
     if not all(kind_of(cell) in (TEXT, NOTHING) or is_years([cell]) for cell in above) or not any(cell.strip() for cell in above):
         return False
+    if _count(above) == width < len(above):
+        return True  # some columns without a name, which no record has
     if len(above) == width - 1 and all(row[-1] == "" for row in rows if len(row) == width):
         return True
     tidy = all(cell and cell == cell.strip() for cell in above) and len(above) > 2 and abs(len(above) - width) == 1
@@ -250,30 +330,44 @@ def _find_footer(tail: list[str], rows: list[list[str]], cut: Cut, found: Struct
         return
     lines = lines_of(tail, cut)
     values = [line.fields for line in lines if len(line.fields) == width]
+    above = rows[: len(rows) - sum(1 for _ in itertools.takewhile(lambda row: _count(row) < 2, reversed(rows)))]  # noqa: PLR2004
+    full = sum(_count(row) > 1 for row in above) > 0.9 * len(above)  # a record says more than a title does
     count, waiting, below = 0, 0, ""
     for line in reversed(lines[-_MOST_FOOTER * 2 :]):
         if not line.text.strip("\r\n \t"):
             count, waiting = count + waiting, 0  # all below a blank line
             continue
-        if len(line.fields) == width:
+        padded = len(line.fields) == width and _count(line.fields[1:]) == 0 and kind_of(line.fields[0]) in (TEXT, NOTHING)
+        if padded and not _count(line.fields):
+            count, waiting = (count + waiting + 1, 0) if below else (count, waiting + 1)
+            continue
+        if padded and not (full and (_FOOTER.fullmatch(line.fields[0].strip()) or waiting or count or _is_sentence(line.fields[0]))):
+            break
+        if len(line.fields) == width and not padded:
             if not waiting and _is_total(line.fields, [row for row in values if row != line.fields]):
                 count, below = count + 1, below or line.text
                 continue
             break
         if line.text.count("\n") > 1 or line.text.startswith(found.comment or "\0"):
             break
-        if len(line.fields) > 1 and not _FOOTER.fullmatch(line.fields[0]):
+        if len(line.fields) > 1 and not padded and not _FOOTER.fullmatch(line.fields[0]):
             break
         if not line.fields and '"' in line.text:
             break
-        words = not waiting and _FOOTER.fullmatch(line.text.strip().strip('"'))
+        words = (not waiting or padded) and _FOOTER.fullmatch(line.fields[0].strip() if padded else line.text.strip().strip('"'))
+        if words and padded:
+            count, waiting = count + waiting, 0
         count, waiting = (count + 1, 0) if words else (count, waiting + 1)
         below = below or line.text
         if count + waiting > _MOST_FOOTER:
             return
     if count:
         found.footer_lines = count
-        found.why["footer_lines"] = f"{count} line{'s' if count > 1 else ''} below the records, no record{'s' if count > 1 else ''}: {below.strip()[:60]!r}"
+        found.why["footer_lines"] = f"{counted(count, 'line')} below the records, no {several(count, 'record')}: {below.strip()[:60]!r}"
+
+
+def _is_sentence(cell: str) -> bool:
+    return len(cell.split()) > 3 or cell.rstrip().endswith((".", ":"))
 
 
 def _is_total(fields: list[str], rows: list[list[str]]) -> bool:

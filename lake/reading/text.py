@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import charset_normalizer
 
+from lake.wording import counted, several
+
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # of cp1252
 _BEYOND = re.compile(rb"[\x80-\xff]+")
@@ -48,7 +50,10 @@ def find_encoding(head: bytes, tail: bytes = b"", *, cut: bool = False, between:
         letters = len(_MULTIBYTE.findall(seen))
         foreign = len(_MULTIBYTE.sub(b"", seen)) - len(_MULTIBYTE.sub(b"", seen).translate(None, bytes(range(0x80, 0x100))))
         if letters >= foreign or _lines_hold(seen):
-            return "utf-8", f"{letters} characters are UTF-8 and {foreign} bytes are not"
+            return (
+                "utf-8",
+                f"{counted(letters, 'character')} {several(letters, 'is', 'are')} UTF-8 and {counted(foreign, 'byte')} {several(foreign, 'is', 'are')} not",
+            )
         return _of_bytes(seen + tail, lines)
     return "utf-8", None
 
@@ -171,6 +176,12 @@ def _decoder_of(encoding: str, start: bytes) -> str:
     """The decoder for a text that begins with `start`: where no mark says which end comes first, as Python takes it."""
     marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
     return f"{encoding}-le" if encoding in ("utf-16", "utf-32") and not marked else encoding
+
+
+def mark_of(encoding: str, start: bytes) -> bytes:
+    """The byte order mark that a text in UTF-16 or UTF-32 begins with, which its decoder takes away; empty where it leaves it, or where there is none."""
+    marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}.get(encoding, ())
+    return next((mark for mark in marks if start.startswith(mark)), b"")
 
 
 def restored(text: bytes, encoding: str, start: bytes) -> tuple[bytes, int | None]:

@@ -15,8 +15,10 @@ import fastexcel
 import polars as pl
 
 from lake.errors import FileRejected
+from lake.reading.bounds import check_columns
 from lake.reading.dialect import Dialect, Hints, column_names
-from lake.reading.xlsx_marks import Marks, marks_of
+from lake.reading.xlsx_marks import Marks, check_extent, marks_of
+from lake.wording import counted
 
 _HEAD = 200  # rows in which the header is looked for
 _DEEPEST_HEADER = 50
@@ -33,6 +35,7 @@ def open_book(path: Path) -> tuple[bytes, Any]:
     if data.startswith(b"\xd0\xcf\x11\xe0") and _LOCKED in data:
         raise FileRejected("the workbook is protected by a password", "Save it without a password and land it again")
     _check_size(data)
+    check_extent(data)
     try:
         return data, fastexcel.read_excel(data)
     except (fastexcel.FastExcelError, pl.exceptions.PanicException) as error:
@@ -49,7 +52,7 @@ def _check_size(data: bytes) -> None:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
         return  # an older format, or damage that the reader will tell
     if size > _MOST_BYTES:
-        raise FileRejected(f"the workbook unpacks to {size:,} bytes, more than {_MOST_BYTES:,}", "Land it as CSV or Parquet")
+        raise FileRejected(f"the workbook unpacks to {counted(size, 'byte')}, more than {_MOST_BYTES:,}", "Land it as CSV or Parquet")
 
 
 def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
@@ -63,6 +66,7 @@ def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
     marks = marks_of(data, sheet) or Marks()
     first, deep, said = _header(rows, offset, marks, hints)
     named = _names(rows, offset, first, deep, marks)
+    check_columns(named)
     return dialect.model_copy(
         update={
             "sheet": sheet, "skip_lines": first, "header": deep, "columns": column_names(named), "named": named, "other_sheets": others,
@@ -103,7 +107,7 @@ def _choose(heads: dict[str, tuple[list[Row], int]], hidden: list[str], wanted: 
     best = next(name for name in seen if 10 * sizes[name] >= largest)
     same = [name for name in seen if name != best and _first(heads[name][0]) == _first(heads[best][0])]
     told = f"; {', '.join(same)} begin{'s' if len(same) == 1 else ''} with the same columns: Hints(sheet=…) reads another" if same else ""
-    return best, f"the first of {len(seen)} sheets that holds a table{told}"
+    return best, f"the first of {counted(len(seen), 'sheet')} that holds a table{told}"
 
 
 def _table_size(rows: list[Row]) -> int:

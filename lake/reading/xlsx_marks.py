@@ -9,9 +9,14 @@ import html
 import io
 import posixpath
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from lake.errors import FileRejected
+from lake.reading.bounds import MOST_SPARSE, SPARSE
 
 _CHUNK = 1 << 20
 _CELL = re.compile(rb'<(?:\w+:)?c\b([^>]*?) r="([A-Z]{1,3})(\d+)"([^>/]*)(/?)>')
@@ -42,6 +47,38 @@ def marks_of(book: bytes, sheet: str, first_row: int | None = None) -> Marks | N
             return _search(archive, path, shown, first_row)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError):
         return None
+
+
+def check_extent(book: bytes) -> None:
+    """Raise FileRejected for an .xlsx with a sheet whose cells lie so far apart that the empty ones between are the many: the cell reader makes them all."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(book)) as archive:
+            for path in archive.namelist():
+                if path.startswith("xl/worksheets/") and path.endswith(".xml"):
+                    with archive.open(path) as handle:
+                        _check_extent(handle.read)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error, struct.error):
+        return  # an older format, or damage that the reader will tell
+
+
+def _check_extent(read: object) -> None:
+    filled, rows, columns = 0, [1 << 30, -1], [1 << 30, -1]
+    far = b""
+    for text in _overlapping(read):
+        for _, letters, row, _, empty in _CELL.findall(text):
+            if empty:
+                continue
+            filled += 1
+            at, column = int(row), _column(letters)
+            if not (rows[0] <= at <= rows[1] and columns[0] <= column <= columns[1]):
+                rows, columns = [min(rows[0], at), max(rows[1], at)], [min(columns[0], column), max(columns[1], column)]
+                far = letters + row
+    extent = (rows[1] - rows[0] + 1) * (columns[1] - columns[0] + 1)
+    if filled and extent > max(MOST_SPARSE, SPARSE * filled):
+        raise FileRejected(
+            f"cell {far.decode()} lies so far from the others that the sheet would have {extent:,} cells, of which {filled:,} hold something",
+            "Clear what stands far below or beside the table, and land the workbook again",
+        )
 
 
 def _search(archive: zipfile.ZipFile, path: str, shown: list[str], first_row: int | None) -> Marks:

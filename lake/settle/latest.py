@@ -13,8 +13,10 @@ import polars as pl
 from lake.content import row_hash
 from lake.datafile import scan_parts, write_parts
 from lake.errors import ContractBroken
+from lake.personal import told
 from lake.table import Table, ordering
 from lake.transform import Staged, scan_good
+from lake.wording import counted, several
 
 _DEAD, _NEW, _LAST = "#dead", "#new", "#last"
 ROWS_AT_ONCE = 2_000_000
@@ -44,9 +46,12 @@ def slices(key: list[str], rows: int) -> Iterator[pl.Expr]:
         yield pl.struct(key).hash(11) % pieces == piece if pieces > 1 else pl.lit(True)
 
 
-def comes_late(order: list[str], other: str) -> pl.Expr:
-    """Whether a row is earlier, by the columns `order`, than the row beside it whose columns are called `other` and a space before."""
-    late = pl.lit(False)
+def comes_late(order: list[str], other: str, tie: pl.Expr | None = None) -> pl.Expr:
+    """Whether a row is earlier, by the columns `order`, than the row beside it whose columns are called `other` and a space before.
+
+    Where all of these are the same, `tie` says whether it is.
+    """
+    late = pl.lit(False) if tie is None else tie
     for name in reversed(order):
         mine, theirs = pl.col(name), pl.col(f"{other} {name}")
         late = (mine < theirs).fill_null(False) | (mine.is_null() & theirs.is_not_null()) | (mine.eq_missing(theirs) & late)
@@ -86,11 +91,17 @@ def latest(table: Table, staged: Staged, folder: Path) -> Winners:
     if repeated.height == 0 and staged.dead is None:
         return Winners(staged.good)
     if repeated.height and table.layer == "gold":
-        first = ", ".join(f"{name}={value}" for name, value in repeated.select(table.key).row(0, named=True).items())
-        raise ContractBroken(f"{table.name}: {repeated.height:,} keys come out more than once, e.g. {first}", "Group by the whole key in the hop")
+        first = told(repeated.select(table.key).row(0, named=True), table.personal)
+        raise ContractBroken(
+            f"{table.name}: {counted(repeated.height, 'key')} {several(repeated.height, 'comes', 'come')} out more than once, e.g. {first}",
+            "Group by the whole key in the hop",
+        )
     order = ordering(table, staged.schema)
     if repeated.height and not order:
-        raise ContractBroken(f"{table.name}: {repeated.height:,} keys repeat and nothing says which row is later", "Declare sequence=(…) on the table")
+        raise ContractBroken(
+            f"{table.name}: {counted(repeated.height, 'key')} {several(repeated.height, 'repeats', 'repeat')} and nothing says which row is later",
+            "Declare sequence=(…) on the table",
+        )
     columns = [*staged.schema, *([_DEAD] if staged.dead is not None else [])]
     keys = repeated.lazy().select(table.key)
     superseded = duplicate = 0

@@ -11,29 +11,25 @@ from pathlib import Path
 
 import polars as pl
 
-from lake.datafile import scan_parts, write_parts
+from lake.content import row_hash
+from lake.datafile import scan_parts
 from lake.delta import open_snapshot
 from lake.plan import Plan
 from lake.run import Run
-from lake.settle.latest import Winners, comes_late
+from lake.settle.latest import Winners
+from lake.settle.overtaken import TIE, not_overtaken
 from lake.table import ordering, tombstones_path_of
-
-_THERE = "#there"
 
 
 def known_deletes(run: Run, plan: Plan, schema: pl.Schema, winners: Winners, folder: Path) -> Winners:
     """The batch without rows that are older than the recorded deletion of their key; those count as superseded."""
     before, table = plan.before, plan.hop.table
-    if before is None or not before.tombstones or plan.hop.deletes is None:
+    if before is None or not before.tombstones or plan.hop.deletes is None or not plan.adds:
         return winners
     graves = open_snapshot(run.store, tombstones_path_of(table.name), int(before.tombstones["version"]))
     rows = scan_parts(winners.rows, schema)
     order = [name for name in ordering(table, schema) if name in graves.schema]
     met = graves.scan().join(rows.select(table.key), on=table.key, how="semi")
-    last = met.sort(order, nulls_last=False).group_by(table.key, maintain_order=True).last()
-    beside = rows.select(*table.key, *order).join(last.select(*table.key, *(pl.col(name).alias(f"{_THERE} {name}") for name in order)), on=table.key)
-    stale = beside.filter(comes_late(order, _THERE)).select(table.key).collect(engine="streaming")
-    if stale.height == 0:
-        return winners
-    write_parts(rows.join(stale.lazy(), on=table.key, how="anti"), folder / "living")
-    return replace(winners, rows=folder / "living", superseded=winners.superseded + stale.height)
+    known = met.select(*table.key, *order, row_hash([*table.key, *order]).alias(TIE))
+    living = not_overtaken(table, schema, replace(winners, ended=None, ends=0), known, folder / "living")
+    return replace(living, ended=winners.ended, ends=winners.ends)

@@ -16,7 +16,7 @@ from lake.settle.leaving import leave
 from lake.settle.places import PLACE, files_at, place_of, places, scan_placed
 from lake.settle.settled import Settled
 from lake.table import Table, ordering
-from lake.transform import Scope, Staged
+from lake.transform import Staged
 
 _LOOKED_UP = 1_000_000  # rows of a batch whose keys are compared with the bounds of each file
 _NEW, _OLD, _CLASS, _KIND = "#new", "#old", "#class", "_change_type"
@@ -37,8 +37,10 @@ class _Found:
     late_ends: int
 
 
-def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earlier: Content | None, folder: Path) -> Settled:
+def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earlier: Content | None, folder: Path, *, adds: bool = True) -> Settled:
     """Bring the batch in: rows with a new key are inserted, with a known key compared; keys that ended or left the scope go.
+
+    Where the batch `adds` to what was said of its keys, a row that is there stays if it is the later one; else the batch has the last word on them.
 
     Files that hold no such key are neither read beyond their keys nor written again. Of the others, large ones that few rows leave stay, without these;
     the rest are read twice, from local disk where they fit.
@@ -46,7 +48,7 @@ def upsert(table: Table, staged: Staged, winners: Winners, there: Snapshot, earl
     schema, columns = staged.schema, list(staged.schema)
     touched = _touched(table, staged, winners, there)
     bring(there.store, there.path, touched)
-    found = _compare(table, staged, winners, there, touched, folder)
+    found = _compare(table, staged, winners, there, touched, folder, adds=adds)
     changed, fresh = found.classed.filter(pl.col(_CLASS) == "updated"), found.classed.filter(pl.col(_CLASS) == "inserted").select(columns)
     leaving = pl.concat([changed.select(*table.key, PLACE), found.gone.select(*table.key, PLACE)])
     going = dict(leaving.group_by(PLACE).len().collect(engine="streaming").iter_rows())
@@ -117,7 +119,7 @@ def _touched(table: Table, staged: Staged, winners: Winners, there: Snapshot) ->
     return files_at(there, there.files, held)
 
 
-def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, touched: tuple[DataFile, ...], folder: Path) -> _Found:
+def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, touched: tuple[DataFile, ...], folder: Path, *, adds: bool) -> _Found:
     """Class each row of the batch by the row with its key that is there, slice by slice; and find the rows that go.
 
     Rows that are there are hashed only where their key is one of the batch; memory follows the batch and a file, not the table.
@@ -135,16 +137,17 @@ def _compare(table: Table, staged: Staged, winners: Winners, there: Snapshot, to
         part, here = batch.filter(piece), [some.filter(piece) for some in rows]
         _meet(here, part, key, hashed, folder / "met" / f"{number}")
         met = scan_parts(folder / "met" / f"{number}", whole).select(*key, _OLD, PLACE, *at)
-        write_parts(part.join(met, on=key, how="left").with_columns(_class(order).alias(_CLASS)).select(kept), folder / "classed" / f"{number}")
+        write_parts(part.join(met, on=key, how="left").with_columns(_class(order, adds=adds).alias(_CLASS)).select(kept), folder / "classed" / f"{number}")
         gone = folder / "gone" / f"{number}"
         if winners.ended is not None:
             ended = scan_parts(winners.ended, ends).filter(piece)
             _meet(here, ended, key, hashed, folder / "ending" / f"{number}")
             known = scan_parts(folder / "ending" / f"{number}", whole)
-            late = ended.join(known.select(*key, *at), on=key, how="inner").filter(comes_late(order, _OLD)).select(key).collect(engine="streaming")
+            beside = ended.with_columns(row_hash(ends).alias(_NEW)).join(known.select(*key, *at, _OLD), on=key, how="inner")
+            late = beside.filter(comes_late(order, _OLD, pl.col(_NEW) < pl.col(_OLD)) if adds else False).select(key).collect(engine="streaming")
             write_parts(known.join(late.lazy(), on=key, how="anti"), gone / "ended")
             late_ends += late.height
-        for turn, some in enumerate([_inside(staged.scope, there, some) for some in here] if staged.scope is not None else []):
+        for turn, some in enumerate([staged.scope.of(some, there.schema) for some in here] if staged.scope is not None else []):
             inside = some.join(part.select(key), on=key, how="anti")
             inside = inside.join(scan_parts(gone / "ended", whole).select(key), on=key, how="anti") if winners.ended is not None else inside
             write_parts(inside.with_columns(hashed).select(list(whole)), gone / "scope" / f"{turn}")
@@ -160,19 +163,15 @@ def _meet(rows: list[pl.LazyFrame], batch: pl.LazyFrame, key: list[str], hashed:
         write_parts(some.join(batch.select(key), on=key, how="semi").with_columns(hashed), folder / f"{number}")
 
 
-def _inside(scope: Scope, there: Snapshot, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Those of `rows` that the batch speaks for."""
-    if scope.where is not None:
-        return rows.filter(scope.where)
-    keys = scan_parts(scope.parts, pl.Schema({name: there.schema[name] for name in scope.on})) if scope.parts else rows.clear()
-    return rows.join(keys, on=list(scope.on), how="semi", nulls_equal=True)
+def _class(order: list[str], *, adds: bool) -> pl.Expr:
+    """What a batch row is, beside the row with its key that is there: inserted, unchanged, superseded (it comes late) or updated.
 
-
-def _class(order: list[str]) -> pl.Expr:
-    """What a batch row is, beside the row with its key that is there: inserted, unchanged, superseded (it comes late) or updated."""
+    Where nothing says which of two is later the hash of its values decides, as within a batch.
+    """
+    late = comes_late(order, _OLD, pl.col(_NEW) < pl.col(_OLD)) if adds else pl.lit(False)
     return (
         pl.when(pl.col(_OLD).is_null()).then(pl.lit("inserted")).when(pl.col(_OLD) == pl.col(_NEW)).then(pl.lit("unchanged"))
-        .when(comes_late(order, _OLD)).then(pl.lit("superseded")).otherwise(pl.lit("updated"))
+        .when(late).then(pl.lit("superseded")).otherwise(pl.lit("updated"))
     )  # fmt: skip
 
 

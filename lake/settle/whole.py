@@ -10,6 +10,7 @@ import polars as pl
 from lake.content import Content, content_sums, read_sums, row_hash
 from lake.datafile import scan_parts, write_parts
 from lake.delta import Snapshot
+from lake.scope import Scope
 from lake.settle.latest import Winners
 from lake.settle.places import files_at, places, scan_placed
 from lake.settle.settled import Settled
@@ -66,14 +67,14 @@ def _told(new: pl.LazyFrame, old: pl.LazyFrame, changed: pl.LazyFrame, key: list
     )
 
 
-def swap(staged: Staged, there: Snapshot, where: pl.Expr, earlier: Content | None, folder: Path) -> Settled:
+def swap(staged: Staged, there: Snapshot, scope: Scope, earlier: Content | None, folder: Path) -> Settled:
     """The rows of a range in place of those that are there, where no key tells rows apart. Only files that hold such rows are written again."""
-    rewritten = files_at(there, there.files, places(scan_placed(there, there.files).filter(where)))
+    rewritten = files_at(there, there.files, places(scope.of(scan_placed(there, there.files), there.schema)))
     was = there.scan(rewritten)
-    gone = sums(was.filter(where), there.schema)
+    gone = sums(scope.of(was, there.schema), there.schema)
     if gone == staged.content:
         return Settled(None, unchanged=gone.rows, content=earlier)
-    write_parts(pl.concat([was.filter(~where.fill_null(False)), scan_good(staged)], how="diagonal"), folder / "swapped", of=there.rows)
+    write_parts(pl.concat([scope.without(was, there.schema), scan_good(staged)], how="diagonal"), folder / "swapped", of=there.rows)
     content = earlier - gone + staged.content if earlier is not None else None
     return Settled(folder / "swapped", rewritten, inserted=staged.passed, deleted=gone.rows, content=content)
 

@@ -14,10 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lake import amounts
 from lake.catalog import Catalog
+from lake.dtypes import stored_type_name
 from lake.errors import LakeError
 from lake.record import Ledger
 from lake.rejects_picture import share_of
 from lake.release import Release
+from lake.retired import retired
 from lake.site import shapes
 from lake.site.changes import steps
 from lake.site.data import found_by, graph_of, script
@@ -52,6 +54,7 @@ def build_site(catalog: Catalog, out: Path, *, env: str, release: Release | None
     history, older = steps(catalog, release.number) if release else ([], 0)
     templates = _templates()
     about: dict[str, Any] = {"env": env, "release": release, "tables": tables, "steps": history, "older": older, "embedded": catalog.store.embedded}
+    about |= {"retired": retired(catalog.store), "unreleased": [name for name in catalog.names() if name not in versions]}
     about |= {"readers": readers_of(tables), "known": set(versions), "endpoint": "" if catalog.store.embedded else catalog.store.endpoint}
     pages = {
         "index.html": templates.get_template("index.html").render(root="", page="tables", **about),
@@ -91,7 +94,7 @@ def _templates() -> Environment:
     made = Environment(loader=PackageLoader("lake.site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
         "number": shapes.number, "signed": shapes.signed, "size": amounts.size, "instant": shapes.instant, "stamp": shapes.stamp,
-        "lasting": shapes.lasting, "kind": shapes.kind, "fragment": shapes.fragment, "plural": shapes.plural,
+        "lasting": shapes.lasting, "kind": stored_type_name, "fragment": shapes.fragment, "plural": shapes.plural,
     }  # fmt: skip
     made.globals |= {"went": _went, "used": _used}
     return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lake.catalog import Catalog
+from lake.moved import Moved, moved_in_words, moved_pins
 from lake.release import Pin, Release, numbers, read_release
 
 _READERS = 8
@@ -15,33 +16,13 @@ _COMMITS = 50  # that are added up for one table of one release
 
 
 @dataclass(frozen=True)
-class Changed:
-    """One table from one release to the next: its pins, None where it is not in one, and what the commits between say became of rows.
+class Changed(Moved):
+    """One table from one release to the next, and what the commits between say became of rows.
 
     `ledger` is None where that cannot be told: the table went back, or too far.
     """
 
-    table: str
-    was: Pin | None
-    now: Pin | None
-    ledger: dict[str, int] | None
-
-    @property
-    def rows(self) -> int:
-        """How many rows more there are, or fewer."""
-        return (self.now.rows if self.now else 0) - (self.was.rows if self.was else 0)
-
-    @property
-    def what(self) -> str:
-        """In a word: new, gone, back (at an earlier version) or on."""
-        if self.was is None or self.now is None:
-            return "new" if self.now else "gone"
-        return "back" if self.now.version < self.was.version else "on"
-
-    @property
-    def same_rows(self) -> bool:
-        """Whether both versions have the same content."""
-        return self.was is not None and self.now is not None and self.was.content is not None and self.was.content == self.now.content
+    ledger: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +33,11 @@ class Step:
     changed: list[Changed]
     untouched: int
     first: bool
+
+    @property
+    def told(self) -> str:
+        """How many tables changed, and how many were made again with the same rows."""
+        return moved_in_words(self.changed)
 
 
 def steps(catalog: Catalog, until: int) -> tuple[list[Step], int]:
@@ -67,9 +53,8 @@ def steps(catalog: Catalog, until: int) -> tuple[list[Step], int]:
 
 def _step(catalog: Catalog, was: Release | None, now: Release) -> Step:
     before = was.tables if was else {}
-    names = sorted(name for name in before.keys() | now.tables.keys() if before.get(name) != now.tables.get(name))
     with ThreadPoolExecutor(_READERS) as pool:
-        changed = list(pool.map(lambda name: _changed(catalog, name, before.get(name), now.tables.get(name)), names))
+        changed = list(pool.map(lambda one: _changed(catalog, one.table, one.was, one.now), moved_pins(before, now.tables)))
     return Step(now, changed, len(now.tables) - sum(change.now is not None for change in changed), was is None)
 
 

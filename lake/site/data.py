@@ -9,6 +9,7 @@ from typing import Any
 from lake.descent import raw_name
 from lake.edges import ROWS, VALUES
 from lake.site.gather import Told
+from lake.spelling import finite
 
 _CHOOSES = -1  # in place of a column: the rows of its table
 
@@ -77,7 +78,7 @@ def _hop(told: Told) -> str:
 
 def script(name: str, data: Any) -> str:
     """A script that hands `data` to the page. It holds no `<`, so it can end nothing it stands in."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(finite(data), allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return f"lakeData({json.dumps(name)},{text});\n"

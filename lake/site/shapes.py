@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from typing import Any
 from urllib.parse import quote
+
+from lake.wording import counted
 
 
 def number(value: float | None) -> str:
@@ -38,18 +38,7 @@ def lasting(seconds: float) -> str:
 
 def plural(count: int, word: str) -> str:
     """A count with its word."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def kind(spelled: Any) -> str:
-    """A type of a schema document in one line."""
-    if isinstance(spelled, str):
-        return spelled
-    if spelled.get("type") == "array":
-        return f"array<{kind(spelled['elementType'])}>"
-    if spelled.get("type") == "struct":
-        return f"struct<{', '.join(field['name'] + ': ' + kind(field['type']) for field in spelled['fields'])}>"
-    return json.dumps(spelled)
+    return counted(count, word)
 
 
 def fragment(name: str) -> str:

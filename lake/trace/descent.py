@@ -123,13 +123,15 @@ def _unfollowed(node: Node, hops: Mapping[str, Hop]) -> str | None:
         return "no flow of this checkout fills it"
     if record.code is None:
         return "its record does not say which code made it"
+    if record.code.mixed:
+        return "a range of it was made by other code than the rest; the next run makes all of it anew"
     if record.code.fingerprint != hop.fingerprint:
         code = record.code
         how = f"git worktree add ../trace {code.commit}" if code.commit else "find the code with that fingerprint"
         changed = "; files differed from that commit when it ran" if code.modified else ""
         return f"the code is no longer what made it (fingerprint {code.fingerprint}, now {hop.fingerprint}): {how}, and trace there{changed}"
     if [given.table for given in record.inputs] != [hop.reads(name).name for name in hop.sources]:
-        raise LakeError(f"{node.table}: its record names other inputs than its hop reads")
+        raise LakeError(f"{node.table}: its record names other inputs than its hop reads", f"Run `lake run`, which makes {node.table} anew, and trace again")
     return None
 
 

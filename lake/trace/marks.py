@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from lake.origins.rowwise import outside_their_row
+from lake.wording import in_words
 
 _MARK, _KEPT, _OTHER, _KEY = "#from ", "#kept ", "#other ", "#key "
 _NUMBERS = pl.List(pl.UInt32())
@@ -181,7 +182,7 @@ def followed(function: Callable[..., pl.LazyFrame], frames: Mapping[str, pl.Lazy
         with _one_at_a_time, _following_concat():
             out = function(**inputs)
     except (pl.exceptions.PolarsError, TypeError, AttributeError, ValueError) as error:
-        raise Unfollowed(" ".join(str(error).split())[:120]) from None
+        raise Unfollowed(in_words(error)) from None
     if not isinstance(out, Marked):
         raise Unfollowed("it returns a frame that was not made from its inputs by operations that are followed")
     return pl.LazyFrame._from_pyldf(out._ldf)  # noqa: SLF001  # the same plan

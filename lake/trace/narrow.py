@@ -15,11 +15,13 @@ import polars as pl
 
 from lake.contract import FILE, ROW, parsed
 from lake.hop import VALIDITY, Hop
+from lake.raising import not_raised
 from lake.record import Record
 from lake.table import path_of
 from lake.trace.asked import Looks, asked, files_for
 from lake.trace.marks import Unfollowed, followed, numbers_in
 from lake.trace.reading import Reading
+from lake.wording import in_words
 
 _LOOKED_BACK = 200  # commits whose ledgers are asked whether a row ever lost to another
 _NUMBER = "#number"
@@ -97,6 +99,7 @@ def narrow(reading: Reading, wanted: Wanted, record: Record) -> dict[str, Part]:
         condition = _both(conditions[name], declared.get(name))
         rows = reading.scan(snapshot, files_for(snapshot, condition))
         frames[name] = rows if condition is None else rows.filter(condition)
+    frames[hop.driver] = not_raised(reading.run, hop, record, frames[hop.driver])
     found: dict[str, Part] = {}
     numbers = None
     if why is None and wanted.columns:
@@ -104,6 +107,8 @@ def narrow(reading: Reading, wanted: Wanted, record: Record) -> dict[str, Part]:
             numbers = numbers_in(wanted.of(followed(hop.function, frames)), list(frames))
         except Unfollowed as unfollowed:
             why = str(unfollowed)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  # the team's function on some of its rows: it may raise anything
+            why = f"on some of its rows it fails: {in_words(error)}"
     for name, frame in frames.items():
         about = (name, given[name].table, given[name].end)
         if numbers is not None:

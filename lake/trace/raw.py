@@ -12,8 +12,8 @@ import polars as pl
 
 from lake.contract import FILE, LANDED, ROW
 from lake.errors import LakeError
-from lake.intake import fetched
 from lake.meter import carried
+from lake.place import readings
 from lake.reading.dialect import Dialect
 from lake.reading.records import texts_of
 from lake.receipts import receipt_of
@@ -21,6 +21,7 @@ from lake.reread import taken_in, taking
 from lake.table import Table, path_of
 from lake.trace.descent import Node
 from lake.trace.reading import Reading
+from lake.whereabouts import fetched
 
 _AT_ONCE = 4  # raw files
 
@@ -80,17 +81,17 @@ def _file(
     reading: Reading, table: Table, node: Node, there: Any, file: str, group: pl.DataFrame, folder: Path
 ) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str]:
     run = reading.run
-    raw, _, member = file.partition("#")
-    receipt = receipt_of(run, table.name.removeprefix("bronze."), raw)
+    receipt = receipt_of(run, table.name.removeprefix("bronze."), file)
     if receipt is None:
-        raise LakeError(f"{file} has no receipt")
+        raise LakeError(f"{file} has no receipt", "system/landings was damaged; `lake maintain` says more")
     then = taking(run.log(path_of(table.name)), file, node.version, group[LANDED].max())  # type: ignore[arg-type]  # instants
     if then is None:
-        raise LakeError(f"no commit of {table.name} up to version {node.version} took {file} in")
+        raise LakeError(f"no commit of {table.name} up to version {node.version} took {file} in", "`lake history` shows how far the log still reaches back")
     numbers = set(group[ROW].to_list())
     local = fetched(run, receipt, folder)
     dialects = [Dialect.model_validate(said) for said in json.loads(receipt["dialects"])]
-    dialect = next((one for one in dialects if one.member == member), dialects[0]) if member else dialects[0]
+    member = next((inside for raw, inside in readings(file) if raw == receipt["file"]), None)
+    dialect = next((one for one in dialects if one.member == member), dialects[0])
     only = pl.Series(sorted(numbers), dtype=pl.Int64)
     rows = taken_in(run, table, then[1], receipt, there, folder, local, only).filter(pl.col(FILE) == file).drop(LANDED).collect(engine="streaming")
     texts = texts_of(*local, dialect, receipt["name"], folder / "texts", numbers, ours=receipt["packed"] is None)

@@ -17,6 +17,8 @@ from lake.contract import FILE, LANDED, ROW, parsed
 from lake.errors import UnknownName
 from lake.hop import Hop
 from lake.pipeline import Pipeline
+from lake.place import place_of, readings
+from lake.raising import not_raised
 from lake.receipts import LANDINGS
 from lake.record import Record
 from lake.release import numbers, read_release
@@ -29,6 +31,7 @@ from lake.trace.marks import Unfollowed, followed, marked_from
 from lake.trace.narrow import Wanted, wanted_rows
 from lake.trace.reading import Reading
 from lake.trace.tracing import hops_of
+from lake.wording import counted, in_words, several
 
 Row = dict[str, Any]
 
@@ -98,23 +101,27 @@ def reach(run: Run, pipelines: Iterable[Pipeline], place: str, versions: Mapping
 
 def _landed(run: Run, name: str) -> dict[str, list[str]]:
     """The raw objects of that name by source, each as its rows name it. Raises UnknownName."""
-    raw, _, member = name.removeprefix(run.store.uri("")).partition("#")
     version = run.log(LANDINGS).version()
     if version < 0:
         raise UnknownName(f"no file called {name} has landed", "Nothing has landed yet")
-    receipts = run.snapshot(LANDINGS, version).scan().filter(pl.col("status") != "duplicate").select("source", "file", "name", "dialects")
-    of_name = (pl.col("file") == raw) | (pl.col("name") == raw) | pl.col("file").str.ends_with(f"/{raw}") | pl.col("name").str.ends_with(f"/{raw}")
-    found = receipts.filter(of_name).unique().collect(engine="streaming")
-    if found.height == 0:
-        raise UnknownName.among("landed file", raw, receipts.select(pl.col("name").unique()).collect().to_series())
+    receipts = run.snapshot(LANDINGS, version).scan().select("source", "file", "name", "dialects")
+    for raw, inside in readings(name.removeprefix(run.store.uri(""))):
+        of_name = (pl.col("file") == raw) | (pl.col("name") == raw) | pl.col("file").str.ends_with(f"/{raw}") | pl.col("name").str.ends_with(f"/{raw}")
+        found = receipts.filter(of_name).unique().collect(engine="streaming")
+        member = inside
+        if found.height:
+            break
+    else:
+        raise UnknownName.among("landed file", name, receipts.select(pl.col("name").unique()).collect().to_series())
     objects = found["file"].unique().sort().to_list()
     if len(objects) > 1:
-        raise UnknownName(f"{len(objects)} raw objects are called {raw}", f"Name one: {', '.join(objects[:4])}")
+        raise UnknownName(f"{counted(len(objects), 'raw object')} {several(len(objects), 'is', 'are')} called {raw}", f"Name one: {', '.join(objects[:4])}")
     files: dict[str, list[str]] = {}
     for source, file, dialects in found.select("source", "file", pl.col("dialects").str.json_path_match("$")).iter_rows():
         members = [one for one in pl.Series([dialects]).str.json_decode(pl.List(pl.Struct({"member": pl.String}))).explode().struct.field("member") if one]
-        named = [f"{file}#{one}" for one in members if not member or one == member]
-        files.setdefault(source, []).extend([file, *named] if not member else named)
+        named = [place_of(file, one) for one in members if member is None or one == member]
+        now = run.store.names.now(f"bronze.{source}").removeprefix("bronze.")
+        files.setdefault(now, []).extend([file, *named] if member is None else named)
     return files
 
 
@@ -187,6 +194,9 @@ class _Upward:
             if not (hop.write == "by_key" and hop.follows(parameter) and set(by) <= set(given.rows.columns)):
                 return Touched(wanted.rows, str(unfollowed))
             values = given.rows.select(by).unique()
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  # the team's function on some of its rows: it may raise anything
+            rejected = self._rejected(hop.table.name, given.rows[FILE].to_list()) if FILE in given.rows.columns and hop.driver == parameter else ()
+            return Touched(wanted.rows, None if rejected else f"on some of its rows it fails: {in_words(error)}", rejected=rejected)
         rows = _having(self.reading, there, values)
         placed = {FILE, ROW} <= set(rows.columns) and {FILE, ROW} <= set(given.rows.columns) and hop.driver == parameter and not hop.aggregates
         mine = rows.join(given.rows.select(FILE, ROW), on=[FILE, ROW], how="semi") if placed else rows
@@ -202,9 +212,9 @@ class _Upward:
         told = [FILE, ROW] if {FILE, ROW} <= set(rows.columns) else self.hops[inputs[parameter].table].table.key or rows.columns
         pairs = pl.lit(rows.select(pl.struct(told)).to_series().implode())
         only = pl.struct(told).is_in(pairs, nulls_equal=True)
-        out = followed(
-            hop.function, {name: self.reading.scan(one) for name, one in there.items()}, {name: only if name == parameter else pl.lit(False) for name in there}
-        )
+        frames = {name: self.reading.scan(one) for name, one in there.items()}
+        frames[hop.driver] = not_raised(self.reading.run, hop, record, frames[hop.driver])
+        out = followed(hop.function, frames, {name: only if name == parameter else pl.lit(False) for name in there})
         return _typed(marked_from(out, parameter), wanted).unique().collect(engine="streaming")
 
     def _only_its_place(self, hop: Hop, schemas: dict[str, pl.Schema], parameter: str, wanted: Wanted) -> bool:

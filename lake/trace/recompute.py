@@ -19,6 +19,7 @@ from lake.table import Table, path_of
 from lake.trace.descent import At, Node
 from lake.trace.raw import RawRecord, read_raw
 from lake.trace.reading import Reading
+from lake.wording import counted
 
 Verdict = Literal["equal", "rounding", "differs", "not computed"]
 
@@ -119,7 +120,7 @@ def _from_inputs(reading: Reading, node: Node, hop: Hop, again: Again) -> None:
     mine = computed.join(node.rows.select(key), on=key, how="semi", nulls_equal=True) if key else computed
     mine = mine.select([name for name in node.rows.columns if name in mine.columns])
     bag = not key or hop.write == "append"
-    found = difference_of(_once(node.rows, bag), _once(mine, bag), [] if bag else hop.table.key)
+    found = difference_of(_once(node.rows, bag), _once(mine, bag), [] if bag else hop.table.key).without(hop.table.personal)
     verdict = _verdict(found)
     again.judged[node.at] = Judged(verdict.verdict, verdict.why, found, tuple(dict.fromkeys(stored)))
     again.rows[node.at] = mine.lazy()
@@ -142,5 +143,5 @@ def _verdict(found: Difference) -> Judged:
         return Judged("equal", found=found)
     if found.rounding:
         return Judged("rounding", f"last bits of {', '.join(found.columns)}", found)
-    told = [f"{count:,} rows {what}" for count, what in ((found.added, "more"), (found.removed, "missing"), (found.changed, "other")) if count]
+    told = [f"{counted(count, 'row')} {what}" for count, what in ((found.added, "more"), (found.removed, "missing"), (found.changed, "other")) if count]
     return Judged("differs", ", ".join(told) + (f" in {', '.join(found.columns)}" if found.columns else ""), found)

@@ -12,10 +12,12 @@ from typing import Any
 import polars as pl
 
 from lake.contract import FILE, PROVENANCE, RESCUED, ROW
+from lake.spelling import finite
 from lake.trace.descent import At, Node
 from lake.trace.narrow import Part
 from lake.trace.raw import RawRecord
 from lake.trace.recompute import Again, Judged
+from lake.wording import counted
 
 Entry = dict[str, Any]
 _SCHEMA = {
@@ -38,7 +40,7 @@ class Read:
     def line(self, size: Any) -> str:
         """In words; `size` spells bytes."""
         return (
-            f"read: {size(self.bytes)} of logs, receipts and raw files in {self.requests:,} requests; {self.files:,} of {self.files_of:,} data files, "
+            f"read: {size(self.bytes)} of logs, receipts and raw files in {counted(self.requests, 'request')}; {self.files:,} of {counted(self.files_of, 'data file')}, "
             f"{size(self.file_bytes)} together, of which Polars reads the columns and row groups that matter"
         )
 
@@ -79,11 +81,21 @@ class Trace:
 
     @property
     def judged(self) -> Judged:
-        """How the traced rows came out when they were computed again; of a table below that did not come out equal, that."""
+        """How the traced rows came out when they were computed again; of a table below that did not come out equal, that. What looked at nothing proves nothing."""
         mine = self.again.judged[self.table, self.version]
-        if mine.verdict != "equal":
+        if mine.verdict not in ("equal", "rounding"):
             return mine
-        return next((judged for judged in self.again.judged.values() if judged.verdict == "differs"), mine)
+        below = [*self.again.judged.values()]
+        unread = (self.again.judged[node.at] for node in self.nodes.values() if node.raw)
+        worse = next((one for one in below if one.verdict == "differs"), None) or next((one for one in unread if one.verdict == "not computed"), None)
+        return worse or (
+            mine if self.looked else Judged("not computed", "no raw record and no row of what it is made from belongs to it: nothing was looked at")
+        )
+
+    @property
+    def looked(self) -> bool:
+        """Whether the trace looked at anything that the rows could have been made from."""
+        return bool(self.again.records) or any(one.stored for one in self.again.judged.values())
 
     @property
     def verdict(self) -> str:
@@ -99,13 +111,13 @@ class Trace:
         """What is to be said of an input beyond its rows: that all of them may matter, that they are not followed, and why."""
         if (part.table, part.version) in self.nodes:
             return None if part.wide is None else f"wide: {part.wide}"
-        return f"not followed: {part.wide or f'{part.count:,} rows matter, more than are followed'}"
+        return f"not followed: {part.wide or counted(part.count, 'row') + ' matter, more than are followed'}"
 
     def verdict_line(self) -> str:
         """The verdict in a sentence."""
         judged, count = self.judged, len(self.again.records)
         stored = sorted({table for one in self.again.judged.values() for table in one.stored})
-        base = f"{count:,} raw record{'s' if count != 1 else ''}" + (f" and stored rows of {', '.join(stored)}" if stored else "")
+        base = f"{counted(count, 'raw record')}" + (f" and stored rows of {', '.join(stored)}" if stored else "")
         if judged.verdict == "not computed":
             return f"not computed again: {judged.why}"
         place = next((table for (table, _), one in self.again.judged.items() if one is judged), self.table)
@@ -152,4 +164,4 @@ def _entry(node: Node, row: Entry, key: list[str], verdict: str, record: RawReco
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, default=lambda one: one.isoformat() if isinstance(one, dt.date | dt.datetime) else str(one), ensure_ascii=False)
+    return json.dumps(finite(value), default=lambda one: one.isoformat() if isinstance(one, dt.date | dt.datetime) else str(one), ensure_ascii=False)

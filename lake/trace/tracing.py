@@ -21,6 +21,7 @@ from lake.trace.descent import descend
 from lake.trace.reading import Reading
 from lake.trace.recompute import ascend
 from lake.trace.told import Read, Trace
+from lake.type_names import type_name
 
 LIMIT = 5
 _LOOKED_AT = 10_000
@@ -80,7 +81,7 @@ def typed(table: str, name: str, dtype: pl.DataType, value: Any) -> Any:
     if value is None or not isinstance(value, str) or dtype == pl.String:
         if isinstance(value, dt.datetime | dt.date | int | float | str | bool | bytes) or value is None or dtype.is_decimal():
             return value
-        raise UnknownName(f"{value!r} is no value of {table}.{name}, which is {dtype}", f"Give it as text, as in {name}={_example(dtype)}")
+        raise UnknownName(f"{value!r} is no value of {table}.{name}, which is {type_name(dtype)}", f"Give it as text, as in {name}={_example(dtype)}")
     try:
         if dtype == pl.Date:
             return dt.date.fromisoformat(value)
@@ -93,7 +94,7 @@ def typed(table: str, name: str, dtype: pl.DataType, value: Any) -> Any:
             return {"true": True, "false": False}[value.casefold()]
         return pl.Series([value]).cast(dtype, strict=True).item()
     except (ValueError, KeyError, pl.exceptions.PolarsError):
-        raise UnknownName(f"{value!r} is no value of {table}.{name}, which is {dtype}", f"Write it as in {name}={_example(dtype)}") from None
+        raise UnknownName(f"{value!r} is no value of {table}.{name}, which is {type_name(dtype)}", f"Write it as in {name}={_example(dtype)}") from None
 
 
 def _example(dtype: pl.DataType) -> str:

@@ -116,6 +116,26 @@ class Refuse(Fault):
 
 
 @dataclass
+class Outage(Fault):
+    """From the first request that is meant, for so many seconds, every request is answered with an error (0: the connection ends)."""
+
+    seconds: float
+    status: int = 503
+    which: Which = lambda request: True
+    refused: int = 0
+    until: float = 0.0
+
+    def before(self, victim: Future[int], request: Request) -> int | None:
+        """The error, as long as it lasts."""
+        if self.hit is None and self.which(request):
+            self.hit, self.until = request, time.monotonic() + self.seconds
+        if self.hit is None or time.monotonic() > self.until:
+            return None
+        self.refused += 1
+        return self.status
+
+
+@dataclass
 class Delay(Fault):
     """Every request takes so many seconds longer."""
 

@@ -68,14 +68,18 @@ class Done:
 class Shop:
     """One shop: a project folder, an environment of its own in a store, and all files ever delivered."""
 
+    flows = "shop"
+    sources = ("orders", "customers")
+    tables = TABLES
+
     def __init__(self, root: Path, store: Store, env: str, home: Path | None = None) -> None:
         self.root, self.env, self.home = root, env, home or root / "home"
         self.store = Store(store.bucket, env, store.options)
         self.deliveries: list[Delivery] = []
         self.columns = dict(_COLUMNS)
-        shutil.copytree(ROOT / "tests/faults/shop", root / "flows/shop")
+        shutil.copytree(ROOT / "tests/faults" / self.flows, root / "flows/shop")
         (root / "pyproject.toml").write_text("[tool.lake]\n", "utf-8")
-        for source in ("orders", "customers"):
+        for source in self.sources:
             (root / "incoming" / source).mkdir(parents=True)
 
     def deliver(self, source: str, name: str, data: bytes) -> None:
@@ -121,7 +125,7 @@ class Shop:
         environment = outside() | {
             "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", "LAKE_ENV": self.env, "LAKE_BUCKET": self.store.bucket,
             "LAKE_HOME": str(self.home), "AWS_ENDPOINT_URL": proxy.endpoint, "AWS_ACCESS_KEY_ID": options["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": options["aws_secret_access_key"], "LAKE_THREADS": "1", **settings,
+            "AWS_SECRET_ACCESS_KEY": options["aws_secret_access_key"], "LAKE_THREADS": "1", "LAKE_PATIENCE": "PT2S", **settings,
         }  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-m", "lake", *command], cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -188,7 +192,7 @@ class Shop:
     def versions(self) -> dict[str, int]:
         """The newest version of each table, quarantines and landings included."""
         found = {name: Catalog(self.store).log(name).version() for name in Catalog(self.store).names()}
-        others = ["system/landings", *(quarantine_path_of(name) for name in TABLES)]
+        others = ["system/landings", *(quarantine_path_of(name) for name in self.tables)]
         return found | {path: TableLog(self.store, path).version() for path in others}
 
     def check_finished(self, proxy: Proxy) -> None:

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -287,7 +288,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_published(shop: Shop, prox
         with _small_disk(shop.home / "spool", 1):
             done = shop.run(proxy)
         done.failed_clearly()
-        assert "disk is full" in done.err, done.err
+        assert re.search(r"the disk (that holds what lake works with )?is full", done.err), done.err
         assert f"✗ {step}" in done.out
         assert shop.released() == before
         shop.check_commits()
@@ -313,7 +314,9 @@ def _small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", [3, 8, 14, 20, 25] if _FULL else [14])
 def test_a_store_killed_at_a_write_is_one_clear_line_and_the_next_run_finishes(tmp_path: Path, first: int) -> None:
-    """SIGKILL of SeaweedFS at a write in the middle: exit 1 and one line; the store started again, the next run completes everything."""
+    """SIGKILL of SeaweedFS at a write in the middle: whoever holds it has it started again at its address, and the run goes on; or it ends
+    with exit 1 and one line, and the next run completes everything.
+    """
     home = tmp_path / "store's home"
     with contextlib.closing(open_store(load_settings(home=home, root=ROOT))) as store, proxied(store.endpoint) as proxy:
         shop = Shop(tmp_path / "shop", store, "dev")
@@ -322,8 +325,10 @@ def test_a_store_killed_at_a_write_is_one_clear_line_and_the_next_run_finishes(t
         shop.deliver_generation(2)
         fault = Kill(write_number(first), after=True)
         weed = json.loads((home / "store" / "state.json").read_text("utf-8"))["pid"]
-        ended(shop.start(proxy, fault, victim=weed)).failed_clearly()
+        done = ended(shop.start(proxy, fault, victim=weed))
         assert fault.hit is not None
+        if done.code != 0:
+            done.failed_clearly()
     with contextlib.closing(open_store(load_settings(home=home, root=ROOT))) as store, proxied(store.endpoint) as proxy:
         shop.moved_to(store)
         shop.check_commits()

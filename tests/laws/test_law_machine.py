@@ -1,4 +1,4 @@
-"""The whole lake against a plain model: any order of files, runs, crashes, races, code changes, rollbacks and upkeep, compared after each step."""
+"""The whole lake against a plain model: any order of files, runs, ranges, crashes, races, code changes, rollbacks and upkeep, compared after each step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +27,7 @@ from lake.execute import execute
 from lake.hop import Hop, changes, hop
 from lake.maintain import maintain
 from lake.pipeline import Pipeline
+from lake.plan import Range
 from lake.receipts import LANDINGS
 from lake.release import Release, find_release, numbers, read_release, resume, rollback
 from lake.run import Run, begin_run
@@ -35,7 +36,9 @@ from lake.settle import leaving
 from lake.store import Store
 from lake.table import path_of
 from tests.conftest import ROOT, fresh_env
-from tests.tiny import bronze_orders, clean_orders, last_record, orders, source_at, sum_orders, total, totals
+from tests.laws.killing import Killed, kill
+from tests.laws.prices import keep_prices, orders, prices, prices_of
+from tests.tiny import bronze_orders, clean, last_record, source_at, sum_orders, total, totals
 
 _FULL = os.environ.get("LAKE_LAWS") == "full"
 _BUDGET = settings(
@@ -47,9 +50,8 @@ _BUDGET = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-_TABLES = (bronze_orders, orders, totals)
+_TABLES = (bronze_orders, orders, prices, totals)
 _LEAVING = leaving._WORTH, leaving._SHARE
-_MUTATING = ("put", "put_if_absent", "upload", "delete")
 _START = 1_700_000_000  # when the first file was changed, in seconds since 1970
 
 
@@ -58,7 +60,7 @@ def _shout(raw: pl.LazyFrame) -> pl.LazyFrame:
     return raw.select("order", pl.col("customer").str.to_uppercase(), "amount", "day", *PROVENANCE)
 
 
-_CLEAN: dict[str, Hop] = {"plain": clean_orders, "shout": hop(orders, write="merge", raw=changes(bronze_orders))(_shout)}
+_CLEAN: dict[str, Hop] = {name: hop(orders, write="merge", raw=changes(bronze_orders))(code) for name, code in (("plain", clean), ("shout", _shout))}
 _SUM: dict[str, Hop] = {"replace": sum_orders, "by_key": hop(totals, write="by_key", counts="orders", orders=changes(orders))(total)}
 
 Content = tuple[Any, ...]
@@ -76,39 +78,17 @@ def _text(rows: Rows, *, wide: bool = False) -> str:
     )
 
 
-class _Killed(BaseException):
-    """The process is no more."""
-
-
-def _kill(store: Store, at: int, *, after: bool) -> None:
-    """Let the `at`-th call that changes the store be its last: not made at all, or made and its answer lost. Later calls die too."""
-    count, mutex = [0], threading.Lock()
-
-    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with mutex:
-                count[0] += 1
-                mine = count[0]
-            if mine > at or (mine == at and not after):
-                raise _Killed
-            result = real(*args, **kwargs)
-            if mine == at:
-                raise _Killed
-            return result
-
-        return call
-
-    for name in _MUTATING:
-        setattr(store, name, dying(getattr(store, name)))
-
-
 @dataclass
 class _Model:
-    """What the lake must hold: files in the folder as (time of change, text), receipts as (name, hash, status), landed texts in their order."""
+    """What the lake must hold: files in the folder as (time of change, text), receipts as (name, hash, status), landed texts in their order.
+
+    A text that goes on from what its file was before brings its new lines alone. `texts` are those met, by their hash.
+    """
 
     folder: dict[str, tuple[int, str]] = field(default_factory=dict)
     receipts: list[tuple[str, str, str]] = field(default_factory=list)
     landed: list[str] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
     code: str = "plain"
     held: bool = False
 
@@ -125,8 +105,11 @@ class _Model:
             copy = name not in last and sha in met
             (copies if copy else receipts).append((name, sha, "duplicate" if copy else "landed"))
             met.add(sha)
+            self.texts[sha] = text
+            before = self.texts.get(last.get(name, ""), "")
             if not copy:
-                landed.append(text)
+                head = text.partition("\n")[0]
+                landed.append(f"{head}\n{text[len(before) :]}" if before and text.startswith(before) else text)
         return receipts + copies, landed
 
     def tables(self) -> dict[str, Content]:
@@ -144,6 +127,7 @@ class _Model:
         return {
             bronze_orders.name: (columns, *sorted(bronze, key=repr)),
             orders.name: silver,
+            prices.name: prices_of(raw),
             totals.name: tuple(sorted((customer, *both) for customer, both in sums.items())),
         }
 
@@ -196,7 +180,7 @@ class Machine(RuleBasedStateMachine):
             yield run
 
     def _pipeline(self) -> Pipeline:
-        return Pipeline("shop", [source_at(self.folder)], [_CLEAN[self.model.code], _SUM[self.sum]])
+        return Pipeline("shop", [source_at(self.folder)], [_CLEAN[self.model.code], keep_prices, _SUM[self.sum]])
 
     def _go(self, run: Run) -> None:
         self._pipeline().run(run).raise_failures()
@@ -290,10 +274,10 @@ class Machine(RuleBasedStateMachine):
         """A run that has something to do is killed at one of its writes, before or after it."""
         self._drop(self._fresh_name(), _text(rows))
         with self._run() as run:
-            _kill(run.store, at, after=after)
+            kill(run.store, at, after=after)
             try:
                 self._go(run)
-            except _Killed:
+            except Killed:
                 self._count("crashes")
                 self._perhaps()
             else:
@@ -310,9 +294,9 @@ class Machine(RuleBasedStateMachine):
             try:
                 with self._run() as run:
                     if number and at:
-                        _kill(run.store, at, after=after)
+                        kill(run.store, at, after=after)
                     self._go(run)
-            except _Killed:
+            except Killed:
                 self._count("crashes in races")
             except BaseException as error:  # noqa: BLE001  # told to the test's own thread
                 failed.append(error)
@@ -325,6 +309,24 @@ class Machine(RuleBasedStateMachine):
         if failed:
             raise failed[0]
         self._done()
+
+    @rule(first=st.integers(1, 3), days=st.integers(1, 3), at=st.none() | st.integers(1, 8), after=st.booleans())
+    def makes_a_range_again(self, first: int, days: int, at: int | None, *, after: bool) -> None:
+        """Some days of orders and of prices are made again by the code as it is, and are as they were; perhaps the run is killed over it."""
+        self.runs()
+        self.all_is_as_it_must_be()
+        self._count("ranges")
+        part = Range(f"2024-01-0{first}", f"2024-01-0{first + days}")
+        with self._run() as run:
+            if at:
+                kill(run.store, at, after=after)
+            try:
+                self._pipeline().run(run, backfill=part, tables=[orders.name, prices.name]).raise_failures()
+            except Killed:
+                self._count("crashes in ranges")
+                self._perhaps()
+            else:
+                self._done()
 
     @rule()
     def code_changes(self) -> None:
@@ -363,11 +365,11 @@ class Machine(RuleBasedStateMachine):
         self._count("upkeep")
         with self._run(self.upkeep) as run:
             if at:
-                _kill(run.store, at, after=after)
+                kill(run.store, at, after=after)
             try:
                 for _ in maintain(run):
                     pass
-            except _Killed:
+            except Killed:
                 self._count("crashes in upkeep")
         self.touched = True
 

@@ -1,0 +1,127 @@
+"""What a confined process does: it is asked by lines of JSON, and answers each with one. What it reads goes into files that it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lake.errors import FileRejected
+from lake.reading.columnar import check_depth
+from lake.reading.delimited import Parsed
+from lake.reading.dialect import Dialect, Hints
+from lake.reading.json_records import read_document
+from lake.reading.sheet import read_workbook
+from lake.reading.workbook import lay_out
+from lake.wording import in_words
+
+_IDLE = 20.0  # seconds without a question
+_LONGEST = 6 * 3600  # seconds: who asks has ended by then, or would have ended this process
+_ROWS, _REJECTS, _STRUCTURE = "rows.arrow", "rejects.arrow", "structure.arrow"
+
+
+def serve() -> None:
+    """Answer until nobody asks any more."""
+    _bound()
+    inlet, outlet = sys.stdin.fileno(), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    left = b""
+    while os.name == "nt" or select.select([inlet], [], [], _IDLE)[0]:
+        more = os.read(inlet, 1 << 16)
+        if not more:
+            return
+        left += more
+        while b"\n" in left:
+            line, _, left = left.partition(b"\n")
+            outlet.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+            outlet.flush()
+
+
+def _bound() -> None:
+    """No dump of memory where it is ended, and no life longer than that of who asks by much."""
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one question: what was found, `rejected` with a reason, or `failed` with what a library says."""
+    what, path = question.pop("what"), Path(question.pop("path"))
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, _LONGEST)
+    try:
+        return _QUESTIONS[what](path, **question)
+    except FileRejected as rejected:
+        return {"rejected": rejected.message, "hint": rejected.hint}
+    except RecursionError:
+        return {"rejected": "it is nested hundreds of levels deep", "hint": "Land it with fewer levels"}
+    except MemoryError:
+        return {"rejected": "it takes more memory to read than there is", "hint": "Land it in smaller files"}
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        return {"failed": in_words(error)}
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _lay_out(path: Path, dialect: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
+    return {"dialect": lay_out(path, Dialect.model_validate(dialect), Hints.model_validate(hints)).model_dump()}
+
+
+def _workbook(path: Path, dialect: dict[str, Any], into: str) -> dict[str, Any]:
+    return _told(read_workbook(path, Dialect.model_validate(dialect)), Path(into))
+
+
+def _document(path: Path, dialect: dict[str, Any], into: str) -> dict[str, Any]:
+    return _told(read_document(path, Dialect.model_validate(dialect), Path(into) / "parts"), Path(into))
+
+
+def _names(path: Path, kind: str) -> dict[str, Any]:
+    schema = pl.read_parquet_schema(path) if kind == "parquet" else pl.read_ipc_schema(path)
+    check_depth(pl.Schema(schema))
+    return {"names": list(schema)}
+
+
+def _columnar(path: Path, kind: str) -> dict[str, Any]:
+    """Read all of it once and keep nothing: what damage there is, and what memory it takes, shows here."""
+    check_depth(pl.Schema(pl.read_parquet_schema(path) if kind == "parquet" else pl.read_ipc_schema(path)))
+    rows = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path, glob=False)
+    if kind == "parquet":
+        rows.sink_batches(lambda _: None, engine="streaming")
+    else:
+        rows.sink_parquet(os.devnull, compression="uncompressed", engine="streaming")  # mapped into memory, and so not read before it is used
+    return {}
+
+
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "lay_out": _lay_out, "workbook": _workbook, "document": _document, "names": _names, "columnar": _columnar,
+}  # fmt: skip
+
+
+def _told(parsed: Parsed, folder: Path) -> dict[str, Any]:
+    """What was read, with its frames in files of the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parsed.frame.sink_ipc(folder / _ROWS, engine="streaming")
+    parsed.rejects.write_ipc(folder / _REJECTS)
+    parsed.structure.sink_ipc(folder / _STRUCTURE, engine="streaming")
+    return {
+        "records": parsed.records, "notes": parsed.notes, "renamed": parsed.renamed, "why": parsed.why, "mended": parsed.mended, "remarks": list(parsed.remarks),
+        "roles": parsed.roles, "lines": parsed.lines,
+    }  # fmt: skip
+
+
+def parsed_from(told: dict[str, Any], folder: Path) -> Parsed:
+    """The file as data, from what a process wrote and said."""
+    return Parsed(
+        pl.scan_ipc(folder / _ROWS, glob=False), pl.read_ipc(folder / _REJECTS), told["records"], told["notes"], told["renamed"], told["why"],
+        pl.scan_ipc(folder / _STRUCTURE, glob=False), told["roles"], told["lines"], told["mended"], tuple(told["remarks"]),
+    )  # fmt: skip
