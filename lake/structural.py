@@ -27,12 +27,17 @@ def keep_structure(run: Run, table: str, files: Iterable[tuple[str, pl.LazyFrame
     frames = [lines.select(pl.lit(place).alias(FILE), "line", "bytes", "role", "why") for place, lines in files]
     if not frames:
         return None
+    lines = write_structure(run.store, f"{structure_path_of(table)}/{batch}.parquet", pl.concat(frames), folder)
+    return {"object": f"{batch}.parquet", "lines": lines}
+
+
+def write_structure(store: Store, path: str, lines: pl.LazyFrame, folder: Path) -> int:
+    """Write structural lines (`STRUCTURAL`) to the object `path`, by way of the local `folder`. Returns how many there are."""
     folder.mkdir(parents=True, exist_ok=True)
     local = folder / "structure.parquet"
-    pl.concat(frames).sink_parquet(local, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
-    path = f"{structure_path_of(table)}/{batch}.parquet"
-    run.store.upload(path, local)
-    return {"object": f"{batch}.parquet", "lines": int(pl.scan_parquet(local, glob=False).select(pl.len()).collect().item())}
+    lines.sink_parquet(local, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    store.upload(path, local)
+    return int(pl.scan_parquet(local, glob=False).select(pl.len()).collect().item())
 
 
 def structure_of(store: Store, table: str, records: Iterable[Record]) -> pl.LazyFrame:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["release", "commit", "checkpoint", "data", "raw", "schema", "derived", "register"]
+Done = Literal["made again", "put back", "cut off", "withdrawn", "lost"]
+Kind = Literal["release", "commit", "checkpoint", "data", "raw", "structure", "schema", "derived", "register"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,12 @@ class Finding:
     def line(self) -> str:
         """In a line."""
         return f"{self.path} {self.wrong}; {self.named_by}"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What became of one thing that was found: `what` it is, what was `done`, and `how`, or why it is lost."""
+
+    what: str
+    done: Done
+    how: str

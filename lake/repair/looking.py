@@ -6,6 +6,7 @@ compared with its receipt, and the rows of each table of the newest release with
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -27,11 +28,12 @@ from lake.log import TableLog
 from lake.meter import carried
 from lake.packed import PACKED, unpack
 from lake.receipts import LANDINGS
+from lake.record import Record
 from lake.release import Release, gone_numbers, numbers, read_release
 from lake.repair.findings import Finding
 from lake.retired import removed, retired
 from lake.store import Store
-from lake.table import LAYERS, path_of
+from lake.table import LAYERS, path_of, structure_path_of
 from lake.wording import counted
 
 _AT_ONCE = 8
@@ -47,12 +49,16 @@ Found = TypeVar("Found")
 
 @dataclass
 class Seen:
-    """What looking found: the findings, the releases that can be read, the commits and the whole checkpoints there are by table, and how much was read."""
+    """What looking found: the findings, the releases that can be read, the commits and the whole checkpoints there are by table, and how much was read.
+
+    `structural` has the objects with structural lines that commits name, each with the path of its bronze table and the version.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     releases: dict[int, Release] = field(default_factory=dict)
     commits: dict[str, set[int]] = field(default_factory=dict)
     checkpoints: dict[str, set[int]] = field(default_factory=dict)
+    structural: dict[str, tuple[str, int]] = field(default_factory=dict)
     objects: int = 0
     size: int = 0
 
@@ -102,6 +108,7 @@ def look(store: Store, *, contents: int | None = None, every_release: bool = Fal
                 wrong = "is missing" if blob is None else f"is {blob.size:,} instead of {one.size:,} B long"
                 files[place] = Finding(place, "data", wrong, by, path, version)
     seen.findings += files.values()
+    _structure(seen, there)
     receipts = _raw(seen, there, snapshots)
     if contents is None or contents > 0:
         _contents(store, seen, there, snapshots, receipts, contents, told)
@@ -147,7 +154,7 @@ def _commits(store: Store, seen: Seen, there: dict[str, Blob]) -> None:
         path, version = one
         try:
             actions = logs[path].commit_at(version)
-            logs[path].record_at(version)
+            _note_structure(seen, path, version, logs[path].record_at(version))
         except StoreError as error:
             return "is missing" if isinstance(error, NotFound) else "is damaged"
         return None if any("commitInfo" in action for action in actions) else "is damaged"
@@ -162,6 +169,10 @@ def _commits(store: Store, seen: Seen, there: dict[str, Blob]) -> None:
         first = min(versions)
         if first and not any(blob.startswith(f"{PACKED}/{path}/") for blob in there):
             first = 0
+        elif first:
+            with contextlib.suppress(LakeError):  # commits that are kept together: damage to their object is found as a register's
+                for version, record in logs[path].back(until=first - 1):
+                    _note_structure(seen, path, version, record)
         for version in sorted(set(range(first, max(versions))) - versions):
             seen.findings.append(Finding(logs[path].name(version), "commit", "is missing", f"version {version} of {path}", path, version))
     for path in there:
@@ -180,6 +191,17 @@ def _commits(store: Store, seen: Seen, there: dict[str, Blob]) -> None:
                 whole = False
             if not whole:
                 seen.findings.append(Finding(path, "checkpoint", "is damaged", f"where the log of {table} is summed up", table))
+
+
+def _note_structure(seen: Seen, path: str, version: int, record: Record | None) -> None:
+    if record is not None and record.structure:
+        seen.structural[f"{structure_path_of(path)}/{record.structure['object']}"] = (path, version)
+
+
+def _structure(seen: Seen, there: dict[str, Blob]) -> None:
+    for place, (path, version) in seen.structural.items():
+        if place not in there:
+            seen.findings.append(Finding(place, "structure", "is missing", f"version {version} of {path} names it", path, version))
 
 
 def _snapshot(store: Store, seen: Seen, path: str, version: int, by: str) -> Snapshot | None:
@@ -240,7 +262,7 @@ def _contents(
     known = {one.path for one in seen.findings}
     data = {f"{path}/{file.path}": (path, version) for (path, version), snapshot in snapshots.items() for file in snapshot.files}
     small = [path for path in there if path.startswith((*_DERIVED, *_REGISTERS, "system/schemas/"))]
-    due = [there[path] for path in {*data, *receipts, *small} if path in there and path not in known]
+    due = [there[path] for path in {*data, *receipts, *small, *seen.structural} if path in there and path not in known]
     due.sort(key=lambda blob: blob.modified, reverse=True)
     chosen: list[Blob] = []
     for blob in due:
@@ -253,15 +275,17 @@ def _contents(
             if number % 50 == 0:
                 told(f"contents: {number:,} of {len(chosen):,}")
             if bad:
-                path, version = data.get(blob.path, ("", -1))
-                seen.findings.append(_finding(blob.path, path, version, receipts))
+                seen.findings.append(_finding(seen, blob.path, *data.get(blob.path, ("", -1)), receipts))
     if most is None or len(chosen) == len(due):
         seen.findings += _rows(store, seen, snapshots, told)
 
 
-def _finding(path: str, table: str, version: int, receipts: dict[str, dict[str, object]]) -> Finding:
+def _finding(seen: Seen, path: str, table: str, version: int, receipts: dict[str, dict[str, object]]) -> Finding:
     if table:
         return Finding(path, "data", "is damaged: it cannot be read", f"version {version} of {table} names it", table, version)
+    if path in seen.structural:
+        table, version = seen.structural[path]
+        return Finding(path, "structure", "is damaged: it cannot be read", f"version {version} of {table} names it", table, version)
     if path in receipts:
         return Finding(
             path, "raw", "is damaged: it is not the content that landed", f"the receipt of {receipts[path]['name']} names it", str(receipts[path]["source"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lake.compact import rearrange
 from lake.content import Content
@@ -25,24 +24,14 @@ from lake.receipts import LANDINGS, receipt_of
 from lake.record import Record
 from lake.release import Pin, Release, republished, withdraw
 from lake.repair.cutting import cut, openable, planned_cuts
-from lake.repair.findings import Finding
+from lake.repair.findings import Finding, Mended
 from lake.repair.looking import Seen
+from lake.repair.structure import mend_structure
 from lake.replay import compute_again, in_order, scratch_of, unfit
 from lake.run import Run
 from lake.source import Source
 from lake.table import path_of
 from lake.wording import counted
-
-Done = Literal["made again", "put back", "cut off", "withdrawn", "lost"]
-
-
-@dataclass(frozen=True)
-class Mended:
-    """What became of one thing that was found: `what` it is, what was `done`, and `how`, or why it is lost."""
-
-    what: str
-    done: Done
-    how: str
 
 
 def mend(run: Run, seen: Seen, pipelines: Iterable[Pipeline], told: Callable[[str], None] = lambda _: None) -> Iterator[Mended]:
@@ -52,6 +41,8 @@ def mend(run: Run, seen: Seen, pipelines: Iterable[Pipeline], told: Callable[[st
     for one in seen.of("raw"):
         told(one.path)
         yield _raw(run, one, flows)
+    told("structural lines")
+    yield from mend_structure(run, seen.of("structure"), flows)
     yield from _tables(run, seen, flows, told)
 
 

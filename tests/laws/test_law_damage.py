@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lake.cli import run_command
@@ -24,10 +26,10 @@ COMMANDS = (
 DAMAGE = {
     "a release": "system/releases/", "a commit of gold": "gold/shop/totals/_delta_log/", "a commit of bronze": "bronze/shop/orders/_delta_log/", "gold": "gold/shop/totals/part-",
     "silver": "silver/shop/orders/part-", "bronze": "bronze/shop/orders/part-", "rejects": "quarantine/silver/shop/orders/part-", "receipts": "system/landings/part-",
-    "the log of receipts": "system/landings/_delta_log/", "raw": "raw/", "schemas": "system/schemas/", "code": "system/code/", "columns": "system/columns/",
+    "the log of receipts": "system/landings/_delta_log/", "raw": "raw/", "schemas": "system/schemas/", "code": "system/code/", "columns": "system/columns/", "structure": "system/structure/",
 }  # fmt: skip
 
-SOME = (("a release", "torn"), ("a commit of gold", "torn"), ("bronze", "missing"), ("the log of receipts", "torn"))
+SOME = (("a release", "torn"), ("a commit of gold", "torn"), ("bronze", "missing"), ("the log of receipts", "torn"), ("structure", "missing"))
 DRAWN = [(name, fate) for name in DAMAGE for fate in ("missing", "torn")] if FULL else SOME
 REPAIRED = (("doctor", "--repair"), ("doctor",), ("ls",))
 
@@ -41,7 +43,7 @@ def made(moto_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     with pytest.MonkeyPatch.context() as patch:
         entered(project, settings, patch)
         assert run_command(["run", "shop", "--no-prefect"]) == 0
-        project.write("incoming/tuesday.csv", "order,customer,amount\n5,ann,1.5\n6,bob,2\n7,cem,3\n8,dan,x\n")
+        project.write("incoming/tuesday.csv", "# the till in the hall\norder,customer,amount\n5,ann,1.5\n6,bob,2\n7,cem,3\n8,dan,x\n")
         assert run_command(["run", "shop", "--no-prefect"]) == 0
         store = open_store(settings)
         objects = {f"dev/{blob.path}": store.get(blob.path) for blob in store.walk("")}
@@ -115,3 +117,45 @@ def test_doctor_finds_and_repairs(
     assert "What the lake names is there" in capsys.readouterr().out
     assert run_command(["doctor", "--repair"]) == 0
     assert "Nothing to repair" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fate", ["missing", "torn"])
+def test_structural_lines_are_read_from_raw_again(
+    made: tuple[Project, dict[str, bytes]], moto_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fate: str
+) -> None:
+    """The object has the same lines as before, under the same name; where the raw file is gone too, it is said to be lost."""
+    project, whole = made
+    hit = max(path for path in whole if "system/structure/" in path)
+    torn = {hit: whole[hit][:40]} if fate == "torn" else {}
+    objects = {path: content for path, content in whole.items() if path != hit} | torn
+    settings = bucket_with(moto_endpoint, tmp_path / "home", objects)
+    entered(project, settings, monkeypatch)
+    assert run_command(["doctor", "--deep"]) == 1
+    assert hit.removeprefix("dev/") in capsys.readouterr().out
+    assert run_command(["doctor", "--repair", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"what": hit.removeprefix("dev/"), "done": "made again", "how": "the same lines, read from raw"} in rows
+    store = open_store(settings)
+    assert pl.read_parquet(io.BytesIO(store.get(hit.removeprefix("dev/")))).equals(pl.read_parquet(io.BytesIO(whole[hit])))
+    store.close()
+    assert run_command(["doctor", "--deep"]) == 0
+
+
+def test_structural_lines_without_their_raw_file_are_lost(
+    made: tuple[Project, dict[str, bytes]], moto_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be read again is said to be, with what to do, and the exit code tells."""
+    project, whole = made
+    hit = {max(path for path in whole if "system/structure/" in path), *(path for path in whole if path.startswith("dev/raw/"))}
+    settings = bucket_with(moto_endpoint, tmp_path / "home", {path: content for path, content in whole.items() if path not in hit})
+    entered(project, settings, monkeypatch)
+    for name in ("monday.csv", "tuesday.csv"):
+        kept = project.root / "incoming" / name
+        kept.rename(tmp_path / name)
+    try:
+        assert run_command(["doctor", "--repair", "--json"]) == 1
+    finally:
+        for name in ("monday.csv", "tuesday.csv"):
+            (tmp_path / name).rename(project.root / "incoming" / name)
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["done"] for row in rows if "system/structure/" in row["what"]} == {"lost"}

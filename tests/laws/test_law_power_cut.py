@@ -16,8 +16,9 @@ from lake.errors import Damaged
 from lake.pipeline import Pipeline
 from lake.receipts import LANDINGS
 from lake.release import find_release, numbers
+from lake.repair.findings import Mended
 from lake.repair.looking import look
-from lake.repair.mending import Mended, mend
+from lake.repair.mending import mend
 from lake.run import begin_run
 from lake.settings import Settings
 from lake.store import Store, open_store
