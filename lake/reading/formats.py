@@ -6,6 +6,7 @@ import json
 import re
 from typing import Literal
 
+from lake.reading.streams import is_skippable
 from lake.reading.text import find_encoding, padding, wide_encoding
 from lake.wording import counted
 
@@ -31,7 +32,7 @@ def foreign(head: bytes) -> str:
         return "XML" if b"<?xml" in head[:200].lower() and b"<html" not in head[:2000].lower() else "a web page"
     if head.startswith((b"\x89PNG", b"GIF8", b"\xff\xd8\xff")):
         return "a picture"
-    packed = next((name for name, magic in _PACKED.items() if head.startswith(magic)), None)
+    packed = "zst" if is_skippable(head) else next((name for name, magic in _PACKED.items() if head.startswith(magic)), None)
     if packed:
         return f"packed once more ({packed}): one packing is undone, no more; land what is inside"
     if head.startswith(b"%PDF"):
@@ -55,7 +56,7 @@ def format_of(head: bytes, name: str, *, cut: bool = False) -> Format:
         return "arrow"
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "excel"
-    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ")) or (head[:3] == b"BZh" and head[4:10] == b"1AY&SY"):
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ")) or (head[:3] == b"BZh" and head[4:10] == b"1AY&SY") or is_skippable(head):
         return "binary"  # packed inside a package
     if head.startswith((b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff")) or _is_binary(head):
         return "binary"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import errno
 import gzip
@@ -21,7 +20,9 @@ from typing import IO, Literal
 import zstandard
 
 from lake.errors import FileRejected
+from lake.reading.archives import LOCAL_HEADER, check_accounted
 from lake.reading.bounds import LONGEST_CONTENTS, MOST_MEMBERS
+from lake.reading.streams import CHUNK, is_skippable, is_zstd, streamed
 from lake.wording import counted
 
 Compression = Literal["gz", "zst", "bz2", "xz", "zip"]
@@ -30,9 +31,6 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = (
 )  # fmt: skip
 _BZ2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")  # the first three alone may begin a text
 _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
-_CHUNK = 1 << 20
-_SIP = 1 << 10  # bytes of a zstd file fed at once: they unpack to at most 32 MB
-_LOCAL_HEADER = 30  # bytes at least
 _LONGEST_END = (1 << 16) + 22 + 76  # bytes: the end of an archive with its longest comment, and the record before it of a large one
 _ALWAYS_ALLOWED, _MOST_TIMES = 1 << 32, 250
 
@@ -42,6 +40,8 @@ def compression_of(path: Path) -> Compression | None:
     with path.open("rb") as handle:
         head = handle.read(10)
     found = next((name for magic, name in _MAGIC if head.startswith(magic)), "bz2" if _BZ2.match(head) else None)
+    if is_skippable(head) and is_zstd(path):
+        return "zst"
     if found == "zip":
         try:
             if _contents_length(path) > LONGEST_CONTENTS:
@@ -76,8 +76,9 @@ def members(path: Path, compression: Compression | None, name: str, most: int | 
             raise FileRejected(f"{name} holds two files of one name", "Pack it again with different names")
         placed = sorted(archive.infolist(), key=lambda info: info.header_offset)
         for info, after in itertools.pairwise(placed):
-            if info.header_offset + _LOCAL_HEADER + info.compress_size > after.header_offset:
+            if info.header_offset + LOCAL_HEADER + info.compress_size > after.header_offset:
                 raise FileRejected(f"{name} is no honest archive: {info.filename} and {after.filename} lie in the same bytes", "Pack it again")
+        check_accounted(path, archive, name)
         size = sum(info.file_size for info in inside)  # what comes out of each is cut at what is told here
         if most is not None and size > most:
             raise _too_much(path, name, most)
@@ -163,42 +164,15 @@ def _unpacked(path: Path, compression: Compression | None, member: str | None, n
                 with archive.open(member or "") as handle:
                     yield from _chunks(handle)
             return
-        if compression == "zst":
-            yield from _unzst(path, name)
+        if compression is not None:
+            yield from streamed(path, compression, name)
             return
-        with _opened(path, compression) as handle:
+        with path.open("rb") as handle:
             yield from _chunks(handle)
 
 
-def _opened(path: Path, compression: Compression | None) -> IO[bytes]:
-    if compression == "gz":
-        return gzip.open(path)  # type: ignore[return-value]  # a GzipFile reads like any binary file
-    if compression == "bz2":
-        return bz2.open(path)
-    if compression == "xz":
-        return lzma.open(path)
-    return path.open("rb")
-
-
-def _unzst(path: Path, name: str) -> Iterator[bytes]:
-    """Every frame of a zstd file; one that ends early is damaged, which the library's own file object does not tell."""
-    with path.open("rb") as handle:
-        frame, fed = zstandard.ZstdDecompressor().decompressobj(), False
-        while chunk := handle.read(_SIP):
-            rest = chunk
-            while rest:
-                out = frame.decompress(rest)
-                yield from (out[at : at + _CHUNK] for at in range(0, len(out), _CHUNK))
-                fed = not frame.eof
-                rest = frame.unused_data if frame.eof else b""
-                if frame.eof:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-        if fed:
-            raise FileRejected(f"{name} is damaged: it ends in the middle", "Send it again; the damaged bytes are kept in raw")
-
-
 def _chunks(handle: IO[bytes]) -> Iterator[bytes]:
-    while chunk := handle.read(_CHUNK):
+    while chunk := handle.read(CHUNK):
         yield chunk
 
 
