@@ -15,11 +15,15 @@ from lake.reading.bounds import DEEPEST, check_columns
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect, column_names
 from lake.type_names import type_name
+from lake.wording import counted
 
 
-def read_columnar(path: Path, dialect: Dialect) -> Parsed:
-    """The rows of a Parquet or Arrow file, read when they are used."""
-    return numbered(pl.scan_parquet(path, glob=False) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
+def read_columnar(path: Path, dialect: Dialect, rows: int) -> Parsed:
+    """The rows of a Parquet or Arrow file, read when they are used. `rows` came when it was read whole: FileRejected where it says that it has others."""
+    parsed = numbered(pl.scan_parquet(path, glob=False) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
+    if parsed.records != rows:
+        raise FileRejected(f"the file says that it has {counted(parsed.records, 'row')}, and {rows:,} can be read", "Write the file again; its bytes are kept in raw")
+    return parsed
 
 
 def check_depth(schema: pl.Schema) -> None:

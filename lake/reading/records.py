@@ -145,8 +145,8 @@ def read_member(
             into = spool / "read"
             told = ask("document" if dialect.format == "json" else "workbook", plain, name, dialect=dialect.model_dump(), into=str(into))
             return parsed_from(told, into)
-        ask("columnar", plain, name, kind=dialect.format)
-        return read_columnar(plain, dialect)
+        rows = int(ask("columnar", plain, name, kind=dialect.format)["rows"])
+        return read_columnar(plain, dialect, rows)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
         raise FileRejected(f"{name} cannot be read as {dialect.format}: {_brief(error)}", "Its bytes are kept in raw; correct it and land it again") from None
 

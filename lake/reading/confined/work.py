@@ -14,10 +14,12 @@ from typing import Any
 import polars as pl
 
 from lake.errors import FileRejected
+from lake.reading.arrow_footer import check_batches
 from lake.reading.columnar import check_depth
 from lake.reading.delimited import Parsed
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.json_records import read_document
+from lake.reading.parquet_footer import check_rows
 from lake.reading.sheet import read_workbook
 from lake.reading.workbook import lay_out
 from lake.wording import in_words
@@ -92,14 +94,20 @@ def _names(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _columnar(path: Path, kind: str) -> dict[str, Any]:
-    """Read all of it once and keep nothing: what damage there is, and what memory it takes, shows here."""
-    check_depth(pl.Schema(pl.read_parquet_schema(path) if kind == "parquet" else pl.read_ipc_schema(path)))
+    """Read all of it once and keep nothing: what damage there is, and what memory it takes, shows here. Tells how many rows came."""
+    schema = pl.Schema(pl.read_parquet_schema(path) if kind == "parquet" else pl.read_ipc_schema(path))
+    check_depth(schema)
     rows = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path, glob=False)
     if kind == "parquet":
-        rows.sink_batches(lambda _: None, engine="streaming")
+        heights = list[int]()
+        rows.sink_batches(lambda some: heights.append(some.height), engine="streaming")
+        count = sum(heights)
+        check_rows(path, count)
     else:
         rows.sink_parquet(os.devnull, compression="uncompressed", engine="streaming")  # mapped into memory, and so not read before it is used
-    return {}
+        count = int(rows.select(pl.nth(0).len() if schema else pl.len()).collect(engine="streaming").item())
+        check_batches(path, 0 if any(dtype.is_nested() for dtype in schema.dtypes()) else len(schema), count)
+    return {"rows": count}
 
 
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
