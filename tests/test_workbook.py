@@ -20,11 +20,17 @@ from hypothesis import strategies as st
 from lake.contract import RESCUED, ROW
 from lake.dtypes import gate
 from lake.errors import FileRejected
+from lake.ingest import ingest
+from lake.landing import land
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
 from lake.reading.xlsx_marks import marks_of
+from lake.run import Run
+from lake.source import Source
+from lake.table import Table, path_of
 from tests.test_reading import Read, law, read, zipped
+from tests.tiny import last_record
 
 FORMATS = {dt.datetime: "yyyy-mm-dd hh:mm:ss", dt.date: "yyyy-mm-dd", dt.time: "hh:mm:ss"}
 
@@ -294,3 +300,50 @@ def test_a_workbook_that_cannot_be_read_is_rejected(kind: str) -> None:
     }  # fmt: skip
     with pytest.raises(FileRejected, match="password" if kind == "locked" else "workbook|sheet"):
         read_sheets(damaged[kind])
+
+
+def without_values(data: bytes, edit: Callable[[str], str]) -> bytes:
+    """The workbook with the XML of its first sheet changed."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(changed, "w") as out:
+        for info in archive.infolist():
+            inside = archive.read(info)
+            out.writestr(info, edit(inside.decode()).encode() if info.filename.endswith("sheet1.xml") else inside)
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize("empty", ["", "<v></v>", "<v/>"], ids=["none", "open", "closed"])
+def test_formulas_without_a_stored_value_are_named(empty: str, run: Run, tmp_path: Path) -> None:
+    """Their cells are null, which a notice says with their names; a value that is stored is read, an empty text too."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        sheet = put(made, "Sheet1", [["n", "twice", "said"], [1], [2], [3]])
+        for row in (2, 3, 4):
+            sheet.write_formula(f"B{row}", f"=A{row}*2", None, 7)
+            sheet.write_formula(f"C{row}", '=IF(A2>9,"x","")', None, "yes" if row == 2 else "")
+
+    def edit(sheet: str) -> str:
+        sheet = re.sub(r'<c r="C([34])"', r'<c r="C\1" t="str"', sheet)
+        return re.sub(r'(<c r="B[23]"[^>]*><f>[^<]*</f>)<v>7</v>', r"\1" + empty, sheet)
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.xlsx").write_bytes(without_values(book(write), edit))
+    bronze = Table("bronze.books.formulas")
+    source = Source(bronze, tmp_path / "in", "*")
+    land(run, source)
+    ingest(run, source)
+    record = last_record(run, bronze)
+    assert [notice.detail for notice in record.notices] == [
+        "2 formulas without a stored value, so that they are null: B2, B3; open it in a spreadsheet program, save it, and land that"
+    ]
+    rows = run.snapshot(path_of(bronze.name), run.log(path_of(bronze.name)).version()).scan().select("n", "twice").collect().rows()
+    assert rows == [(1.0, None), (2.0, None), (3.0, 7.0)]
+
+
+def test_many_formulas_without_values_are_counted() -> None:
+    """The first are named."""
+    data = book(lambda made: put(made, "Sheet1", [["n", "twice"], *[[i, "=1"] for i in range(40)]]))
+    marks = marks_of(without_values(data, lambda sheet: sheet.replace("<v>3</v>", "")), "Sheet1")
+    assert marks is not None
+    assert marks.unstored == [f"B{i}" for i in range(2, 42)]
+    assert marks_of(data, "Sheet1").unstored == []  # type: ignore[union-attr]  # it is there

@@ -22,7 +22,9 @@ def read_columnar(path: Path, dialect: Dialect, rows: int) -> Parsed:
     """The rows of a Parquet or Arrow file, read when they are used. `rows` came when it was read whole: FileRejected where it says that it has others."""
     parsed = numbered(pl.scan_parquet(path, glob=False) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
     if parsed.records != rows:
-        raise FileRejected(f"the file says that it has {counted(parsed.records, 'row')}, and {rows:,} can be read", "Write the file again; its bytes are kept in raw")
+        raise FileRejected(
+            f"the file says that it has {counted(parsed.records, 'row')}, and {rows:,} can be read", "Write the file again; its bytes are kept in raw"
+        )
     return parsed
 
 

@@ -67,7 +67,8 @@ def _check_nothing_else(path: Path, end: int, footer: int) -> None:
         between = handle.read(max(0, footer - end))
     if (at := between.find(_MAGIC + _MAGIC)) >= 0:
         raise FileRejected(
-            f"another Parquet file ends at byte {end + at + len(_MAGIC):,}: two files one after the other are not one", "Land each by itself; all bytes are kept in raw"
+            f"another Parquet file ends at byte {end + at + len(_MAGIC):,}: two files one after the other are not one",
+            "Land each by itself; all bytes are kept in raw",
         )
 
 

@@ -6,6 +6,7 @@ Merged cells below the header keep their value in the first cell, as the file do
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lake.wording import counted
 
 _EPOCHS = (dt.date(1899, 12, 30), dt.date(1899, 12, 31))
 _MOST_OF_A_SHEET = 1 << 20
+_SHOWN = 5  # cells
 
 
 def read_workbook(path: Path, dialect: Dialect) -> Parsed:
@@ -43,7 +45,9 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     rejects += [_unread(book, name, len(numbers) + n) for n, name in enumerate(dialect.other_sheets, 1)]
     frame, notes, renamed = _typed(book, dialect, offset, below, kept, marks)
     frame = frame.with_columns(pl.Series(ROW, [numbers[i] for i in kept], dtype=pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))
-    return Parsed(frame.lazy(), pl.DataFrame(rejects, schema=REJECTS, orient="row"), len(numbers) + len(dialect.other_sheets), notes, renamed)
+    told = pl.DataFrame(rejects, schema=REJECTS, orient="row")
+    remarks = tuple(_unworked(marks.unstored) if marks.unstored else ())
+    return Parsed(frame.lazy(), told, len(numbers) + len(dialect.other_sheets), notes, renamed, remarks=remarks)
 
 
 def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int], marks: Marks) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
@@ -106,6 +110,13 @@ def _moments(typed: pl.Series, text: pl.Series, kinds: set[str]) -> tuple[pl.Ser
         return text, "text, because it holds dates and times of day"
     midnight = bool((typed.dt.time() == dt.time()).all())
     return (typed.dt.date(), "") if midnight and "instants" not in kinds else (typed, "")
+
+
+def _unworked(places: list[str]) -> Iterator[str]:
+    """What is to be known of cells with formulas that whoever wrote the workbook did not work out."""
+    shown = ", ".join(places[:_SHOWN]) + (f" and {counted(len(places) - _SHOWN, 'other')}" if len(places) > _SHOWN else "")
+    them = "they are" if len(places) > 1 else "it is"
+    yield f"{counted(len(places), 'formula')} without a stored value, so that {them} null: {shown}; open it in a spreadsheet program, save it, and land that"
 
 
 def _holds(row: Row) -> bool:

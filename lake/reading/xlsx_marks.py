@@ -21,6 +21,9 @@ from lake.reading.bounds import MOST_SPARSE, SPARSE
 _CHUNK = 1 << 20
 _CELL = re.compile(rb'<(?:\w+:)?c\b([^>]*?) r="([A-Z]{1,3})(\d+)"([^>/]*)(/?)>')
 _ERROR = re.compile(rb'<(?:\w+:)?c\b([^>]*? t="e"[^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)<', re.DOTALL)
+_FORMULA = re.compile(rb"<(?:\w+:)?c\b([^>]*[^>/])>((?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?f\b(?:(?!</(?:\w+:)?c>).)*)</(?:\w+:)?c>", re.DOTALL)
+_VALUE = re.compile(rb"<(?:\w+:)?(?:v|t)\b[^>]*[^>/]?>[^<]")
+_EMPTY_TEXT = re.compile(rb"<(?:\w+:)?v\b")
 _PLACE = re.compile(rb' r="([A-Z]{1,3})(\d+)"')
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?\bref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 _TYPES = {b"s": "text", b"str": "text", b"inlineStr": "text", b"b": "true or false", b"e": "errors", b"n": "numbers", b"d": "dates"}
@@ -29,11 +32,12 @@ _BUILT_IN = {**dict.fromkeys(range(14, 18), "dates"), **dict.fromkeys([18, 19, 2
 
 @dataclass(frozen=True)
 class Marks:
-    """Cells by (row, column) from 0: merged blocks as (first row, first column, last row, last column), errors by place, kinds of values by column."""
+    """Cells by (row, column) from 0: merged blocks as (first row, first column, last row, last column), errors by place, kinds of values by column, formulas without a stored value."""
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     errors: dict[tuple[int, int], str] = field(default_factory=dict)
     kinds: dict[int, set[str]] = field(default_factory=dict)
+    unstored: list[str] = field(default_factory=list)
 
 
 def marks_of(book: bytes, sheet: str, first_row: int | None = None) -> Marks | None:
@@ -92,8 +96,18 @@ def _search(archive: zipfile.ZipFile, path: str, shown: list[str], first_row: in
             if b't="e"' in text:
                 told = [(_PLACE.search(attributes), said) for attributes, said in _ERROR.findall(text)]
                 marks.errors.update({(int(place[2]) - 1, _column(place[1])): html.unescape(said.decode()) for place, said in told if place})
+            if b"<f" in text or b":f" in text:
+                marks.unstored.extend(place for attributes, inside in _FORMULA.findall(text) if (place := _without_value(attributes, inside)))
             marks.merged.extend((int(r) - 1, _column(c), int(s) - 1, _column(d)) for c, r, d, s in _MERGED.findall(text))
     return marks
+
+
+def _without_value(attributes: bytes, inside: bytes) -> str | None:
+    """The name of a cell with a formula, if no value is stored with it: the program that wrote it had not worked it out. An empty text is one."""
+    if _VALUE.search(inside) or (b' t="str"' in attributes and _EMPTY_TEXT.search(inside)):
+        return None
+    place = _PLACE.search(attributes if attributes.startswith(b" ") else b" " + attributes)
+    return (place[1] + place[2]).decode() if place else "a cell without a name"
 
 
 def _overlapping(read: object) -> Iterator[bytes]:
