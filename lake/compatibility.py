@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -79,16 +79,16 @@ class Check:
         return [finding for finding in self.findings if finding.breaking]
 
 
-def check_schemas(store: Store, pipelines: Iterable[Pipeline], *, flow: str | None = None, against: int | None = None) -> Check:
+def check_schemas(store: Store, pipelines: Iterable[Pipeline], *, flow: str | None = None, against: int | None = None, refused: Collection[str] = ()) -> Check:
     """Compare every declared table (of one flow, or all) with the last release, or release `against`. Reads documents and no data.
 
     A table that no release pins is compared with its last commit, unless `against` is given. `pipelines` are all there are, so that what a
-    change hits is found in other flows too. Raises UnknownName if there is no such release.
+    change hits is found in other flows too, but for those that were `refused`: of their tables nothing is said. Raises UnknownName if there is no such release.
     """
     release = release_meant(store, against) if against is not None else find_release(store)
     known = _Known(store, tuple(pipelines), release, strictly=against is not None)
     findings = [finding for table in known.tables(flow) for finding in known.findings(table)]
-    return Check(release, (*findings, *known.abandoned(flow)))
+    return Check(release, (*findings, *known.abandoned(flow, refused)))
 
 
 class _Known:
@@ -144,10 +144,14 @@ class _Known:
         judged = [replace(one, notes=(*one.notes, f"the table's own hop stops: {stops}")) if stops and one.what in gone else one for one in found]
         return judged + [Finding(table.name, None, error.message, "breaking", True, notes=(error.hint or "",)) for error in broken.values()]
 
-    def abandoned(self, flow: str | None) -> list[Finding]:
+    def abandoned(self, flow: str | None, refused: Collection[str]) -> list[Finding]:
         """The tables of the release that nothing fills any more."""
         declared = {table.name for table in self.tables(None)}
-        left = [name for name in (self.release.tables if self.release else ()) if name not in declared and flow in (None, name.split(".")[1])]
+        left = [
+            name
+            for name in (self.release.tables if self.release else ())
+            if name not in declared and name.split(".")[1] not in refused and flow in (None, name.split(".")[1])
+        ]
         return [Finding(name, None, "nothing fills the table any more: readers go on with the rows it has", "none") for name in left]
 
     def _document(self, table: Table) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from lake.handle import TableHandle
 from lake.lineage import edges
 from lake.marks import marked, release_rows
 from lake.moved import moved
-from lake.pipeline import every_pipeline, load_pipeline, loaded, pipelines_for
+from lake.pipeline import load_pipeline, loaded, pipelines_for
 from lake.release import Release, find_release, release_before, release_meant
 from lake.replay import replay
 from lake.run import begin_run, run_that_reads
@@ -151,24 +151,31 @@ class Lake:
 
         Columns: table, run, changes (yes, no, or maybe: that depends on rows), mode, why, estimated_rows, waiting and landed (files), inputs.
 
-        It is about the tables as they are now, whichever release is open. Raises UnknownName for a subject that is not there.
+        It is about the tables as they are now, whichever release is open. A subject that cannot be loaded stops no other: of all, it is a row with
+        its name, changes "refused" and why. Raises UnknownName for a subject that is not there, and what is wrong with one that was asked for.
         """
         settings = self._settings or load_settings()
-        pipelines = [load_pipeline(settings, subject)] if subject is not None else every_pipeline(settings)
+        pipelines, refused = ([load_pipeline(settings, subject)], {}) if subject is not None else loaded(settings)
         run = run_that_reads(settings, self.store, "plan")
         foreseen: dict[str, Changes] = {}
         rows = [row | {"inputs": list(row["inputs"].values())} for each in pipelines for row in forecast(run, each, full=full, foreseen=foreseen)]
+        rows += [{"table": name, "run": False, "changes": "refused", "why": str(error)} for name, error in refused.items()]
         return pl.DataFrame(rows, schema=_PLANNED)
 
     def check_schemas(self, subject: str | None = None, *, against: int | None = None) -> pl.DataFrame:
         """What the code would change in the tables, one row a change: table, column, what, class, breaking, downstream, note.
 
-        Compared with the release that is open, or `against` another. Raises UnknownName.
+        Compared with the release that is open, or `against` another. A subject that cannot be loaded stops no other: it is a row with its name, class
+        "refused" and why, and what a change hits in it is not known. Raises UnknownName, and what is wrong with a subject that was asked for.
         """
         settings = self._settings or load_settings()
         number = against if against is not None or self.release is None else self.release.number
-        found = check_schemas(self.store, every_pipeline(settings), flow=subject, against=number)
-        return pl.DataFrame([finding.row for finding in found.findings], schema=_FINDINGS)
+        if subject is not None:
+            load_pipeline(settings, subject)
+        pipelines, refused = loaded(settings)
+        found = check_schemas(self.store, pipelines, flow=subject, against=number, refused=refused)
+        rows = [{"table": name, "what": str(error), "class": "refused", "breaking": True, "downstream": []} for name, error in refused.items()]
+        return pl.DataFrame([*(finding.row for finding in found.findings), *rows], schema=_FINDINGS)
 
     def releases(self) -> pl.DataFrame:
         """One row a release, newest first: release, at, flow, run, tables, note (what it rolls back to, and what is held) and unreleased (of the

@@ -39,7 +39,6 @@ __all__ = [
     "Step",
     "StepResult",
     "do_step",
-    "every_pipeline",
     "find_table",
     "landed_line",
     "load_pipeline",
@@ -277,11 +276,6 @@ def pipelines_for(settings: Settings, *tables: str) -> list[Pipeline]:
         if subject in refused:
             raise refused[subject]
     return found
-
-
-def every_pipeline(settings: Settings) -> list[Pipeline]:
-    """The pipelines of all subjects. Raises as `load_pipeline` for the first that cannot be loaded."""
-    return [load_pipeline(settings, subject) for subject in subjects(settings)]
 
 
 def raise_refused(refused: Mapping[str, LakeError], rest: str = "") -> None:

@@ -10,6 +10,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
+from lake import open as open_lake
 from lake.columns import Columns, downstream
 from lake.compatibility import Check, Finding, check_schemas
 from lake.contract import PROVENANCE, Contract, judge
@@ -22,6 +23,7 @@ from lake.settings import load_settings
 from lake.source import Source
 from lake.table import Table
 from tests.conftest import ROOT, fresh_env
+from tests.test_cli import Project, make_project
 
 ORDER: dict[str, Any] = {
     "order": dy.Int64(primary_key=True), "customer": dy.String(nullable=False), "amount": dy.Int32(nullable=False, min=0),
@@ -397,3 +399,37 @@ def test_a_reason_is_cut_between_words(lake: Run) -> None:
     assert reason.endswith(
         (", \u2026", "orders \u2026", "these \u2026", "in \u2026", "amount \u2026", "no \u2026", "is \u2026", "there \u2026", "orders, \u2026")
     )
+
+
+# ---- a subject that cannot be loaded
+
+
+@pytest.fixture
+def shop(tmp_path: Path, weed_home: Path) -> Project:
+    """A project whose lake is empty."""
+    return make_project(tmp_path / "shop", LAKE_HOME=str(weed_home), LAKE_ENV=fresh_env())
+
+
+def test_a_refused_subject_stops_no_other(shop: Project) -> None:
+    """`lake schema check` and `write`, `Lake.plan` and `check_schemas` do the rest, and say what is wrong with it; of its tables nothing is claimed."""
+    shop.write("flows/annex/sources.py", "from lake import Source, Table\nbins = Source(Table('bronze.annex.bins'), 'incoming', '*.csv')\n")
+    assert shop.lake("run", "annex", "--no-prefect").code == 0
+    assert shop.lake("run", "shop", "--no-prefect").code == 0
+    shop.write("flows/annex/sources.py", "from lake import Source, Tabel\n")
+    checked = shop.lake("schema", "check")
+    assert (checked.code, "The code asks for what release" in checked.out, "annex" in checked.err) == (1, True, True)
+    assert "nothing fills" not in checked.out
+    written = shop.lake("schema", "write")
+    assert (written.code, "annex" in written.err) == (1, True)
+    assert (shop.root / "flows/shop/schemas/silver.orders.json").is_file()
+    stale = shop.lake("schema", "write", "--check")
+    assert (stale.code, "stale" in stale.err, "annex" in stale.err) == (1, False, True)
+    named = shop.lake("schema", "check", "shop")
+    assert (named.code, "what a change hits in annex is not known" in " ".join(named.err.split())) == (0, True)
+    with open_lake(root=shop.root, home=Path(shop.variables["LAKE_HOME"]), env=shop.variables["LAKE_ENV"]) as there:
+        plan = there.plan()
+        assert plan.filter(pl.col("changes") == "refused")["table"].to_list() == ["annex"]
+        assert "silver.shop.orders" in plan["table"].to_list()
+        assert there.check_schemas().filter(pl.col("class") == "refused")["table"].to_list() == ["annex"]
+        with pytest.raises(DeclarationError):
+            there.plan("annex")

@@ -256,7 +256,7 @@ def town_in(folder: Path, **variables: str) -> Iterator[Town]:
         "HOME": str(user), "LAKE_HOME": str(root / "home"), "LAKE_ENV": "dev", "LAKE_WATCH": "PT1S", "LAKE_PREFECT_PORT": str(port), "NO_PROXY": "127.0.0.1",
         "LAKE_NOTIFY": f"http://127.0.0.1:{server.server_port}/alerts",
     }  # fmt: skip
-    town = Town(make_project(root, **told, **variables), received)
+    town = Town(make_project(root, **{**told, **variables}), received)
     town.project.write("flows/shop/flow.py", FLOW)
     town.project.write("flows/keeping/flow.py", KEEPING)
     town.project.edit("hops", "def clean(raw: pl.LazyFrame) -> pl.LazyFrame:\n", SLOW)

@@ -9,12 +9,13 @@ import click
 from lake.catalog import Catalog, Row
 from lake.cli.groups import WholeSentences
 from lake.cli.render import env_option, json_option, print_json, print_table, say
-from lake.cli.runs import chosen
+from lake.cli.runs import chosen, possible
 from lake.compatibility import Check, Finding, check_schemas
 from lake.declared import stale_files, write_files
 from lake.errors import RunFailed
 from lake.existing import open_existing
 from lake.origins.kinds import Column
+from lake.pipeline import raise_refused
 from lake.settings import load_settings
 from lake.wording import counted
 
@@ -67,17 +68,24 @@ def schema_check(flow: str | None, against: int | None, env: str | None, as_json
     settings = load_settings(env=env)
     if flow is not None:
         chosen(settings, flow)
-    found = check_schemas(open_existing(settings), chosen(settings, None), flow=flow, against=against)
+    pipelines, refused = possible(settings, None)
+    found = check_schemas(open_existing(settings), pipelines, flow=flow, against=against, refused=refused)
     if as_json:
         print_json(finding.row for finding in found.findings)
     else:
         _tell(found)
     if bad := found.breaking:
+        for subject, error in refused.items():
+            say(f"{subject} was not looked at: {error}")
         count = "1 change breaks" if len(bad) == 1 else f"{counted(len(bad), 'change')} break"
         raise RunFailed(
             f"{count} readers of {_compared(found)}; the first is {bad[0].table}: {bad[0].what}",
             "Have the hops follow, and tell those who read the table",
         )
+    if flow is None:
+        raise_refused(refused, "The tables of the other subjects were compared")
+    for subject, error in refused.items():
+        say(f"what a change hits in {subject} is not known: {error}")
 
 
 @schema.command("write")
@@ -86,16 +94,21 @@ def schema_check(flow: str | None, against: int | None, env: str | None, as_json
 def schema_write(flow: str | None, only_check: bool) -> None:
     """Write each contract as flows/<subject>/schemas/<layer>.<table>.json, to be committed: a changed contract is then a diff. Asks no store."""
     settings = load_settings()
-    pipelines = chosen(settings, flow)
+    pipelines, refused = possible(settings, flow)
     if only_check:
         if stale := stale_files(settings, pipelines):
+            for subject, error in refused.items():
+                say(f"{subject} was not looked at: {error}")
             raise RunFailed(f"schemas are stale: {', '.join(f'{one.path} ({one.why})' for one in stale)}", "`lake schema write`, and commit them")
-        click.echo("The committed schemas are those of the contracts.")
+        if not refused:
+            click.echo("The committed schemas are those of the contracts.")
+        raise_refused(refused, "The committed schemas of the other subjects are those of their contracts")
         return
     for one in (written := write_files(settings, pipelines)):
         click.echo(f"{'removed' if one.why == 'left over' else 'wrote'} {one.path}")
-    if not written:
+    if not written and not refused:
         click.echo("The committed schemas are those of the contracts; nothing was written.")
+    raise_refused(refused, "Those of the other subjects are written")
 
 
 def _tell(found: Check) -> None:
