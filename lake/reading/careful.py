@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from lake.reading.fields import Cut, Fields, Record, is_torn, not_utf8, split_lines, with_lost_delimiter
+from lake.reading.fields import Cut, Fields, Record, is_foreign, is_torn, not_utf8, split_lines, told_line, with_lost_delimiter
 from lake.reading.kinds import NOTHING, TEXT, is_title, is_typed, kind_of, likeness, misfits
 from lake.reading.structural import AGAIN, COMMENT, WHY
 from lake.wording import counted
@@ -28,6 +28,7 @@ class Layout:
     """What the careful way must know of a file: its cut and width, the header's fields, the kinds of its columns, and the sign of a comment.
 
     `usual` is how many fields most records have, where that is more than the width: quotes are judged by it. In `edition` 1 the header again was a reject, and so were comments past the first 10,000: records of files that landed then keep their numbers.
+    `beside` is the encoding of lines that are not UTF-8, where they are told from damage; None where such lines are rejected.
     """
 
     cut: Cut
@@ -41,6 +42,7 @@ class Layout:
     table: int = 1
     edition: int = 2
     usual: int = 0
+    beside: str | None = None
 
     def is_header(self, fields: list[str]) -> bool:
         """Whether a record is the header once more, as in files that were put one after another."""
@@ -79,10 +81,30 @@ class Careful:
         With `until`, no piece is begun after so many characters.
         """
         lines = split_lines(text)
+        if self._layout.beside is not None and not text.isascii() and is_foreign(text):
+            yield from self._by_line(lines, final=final, until=until)
+            return
+        yield from self._read(lines, final=final, until=until)
+
+    def _by_line(self, lines: list[str], *, final: bool, until: int | None) -> Iterator[Piece]:
+        """The pieces of lines of which some are in another encoding: read as that, where it is certain, and kept as they came."""
+        encoding, begun = self._layout.beside or "", self.line
+        told = [told_line(line, encoding) if is_foreign(line) else None for line in lines]
+        read = [line if other is None else other for line, other in zip(lines, told, strict=True)]
+        for piece in self._read(read, final=final, until=until):
+            first = piece.line - begun
+            taken = len(split_lines(piece.text))
+            if any(other is not None for other in told[first : first + taken]):
+                if piece.fields is not None:
+                    self._mend(f"a line in {encoding} read as that, among lines in UTF-8")
+                piece = piece._replace(text="".join(lines[first : first + taken]))
+            yield piece
+
+    def _read(self, lines: list[str], *, final: bool, until: int | None) -> Iterator[Piece]:
         i, last, end = 0, None, len(lines) - (0 if final else 1)
         if not final and end and lines[end] == "\r" and lines[end - 1].endswith("\r"):
             end -= 1  # with a line feed to come they are one line end
-        done, soon = 0, len(text) if until is None else until
+        done, soon = 0, sum(map(len, lines)) if until is None else until
         while i < end and done < soon:
             simple = self._simple(lines[i])
             found = (1, simple) if simple is not None else self._piece(lines, i, last, final=final)

@@ -33,6 +33,7 @@ from lake.wording import counted
 REJECTS = pl.Schema({ROW: pl.Int64(), "line": pl.Int64(), "bytes": pl.Binary(), "reason": pl.String()})
 _BATCH, _BATCH_TEXT = 50_000, 1 << 25
 _MOST_STRUCTURE = 10_000  # of dialects that were found by the first edition of the reader: comments beyond that are rejects
+_UTF_8_ALONE = 2  # the last edition that rejected every line in another encoding
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -135,8 +136,9 @@ def layout_of(dialect: Dialect) -> Layout:
     cut = Cut(dialect.delimiter, dialect.quote, dialect.escape, dialect.spaced, dialect.wrapped, dialect.padded)
     told = dialect.comment_told
     return Layout(
-        cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table, dialect.edition, dialect.usual
-    )
+        cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table, dialect.edition, dialect.usual,
+        dialect.beside if dialect.encoding == "utf-8" and dialect.edition > _UTF_8_ALONE else None,
+    )  # fmt: skip
 
 
 def _above(dialect: Dialect) -> Above:

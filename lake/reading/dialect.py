@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from lake.contract import FILE, LANDED, RESCUED, ROW
 from lake.reading.bounds import columns_beyond, first_line_beyond
-from lake.reading.fields import Cut, split_lines
+from lake.reading.fields import Cut, is_foreign, split_lines, told_line
 from lake.reading.findings import Known, Structure
 from lake.reading.formats import Format, foreign, format_of
 from lake.reading.habits import Habit, Placed, placed
 from lake.reading.json_keyed import page_list
 from lake.reading.sniff import Told, find_cut, records_of
 from lake.reading.structure import find_structure
-from lake.reading.text import Between, find_encoding, padding
+from lake.reading.text import Between, encoding_beside, find_encoding, padding
 
 _RESERVED = {FILE, ROW, LANDED, RESCUED}
 _HEAD, _MOST_HABITS = 1 << 16, 4
 _TOLD = "the source declares it"
-EDITION = 2
+EDITION = 3
 """Of the rules by which records are told from structure. A dialect keeps that by which it was found, so that records keep their numbers."""
 
 
@@ -92,6 +92,7 @@ class Dialect(BaseModel):
     member: str | None = None
     format: Format
     encoding: str = "utf-8"
+    beside: str | None = "cp1252"
     delimiter: str = ","
     quote: str | None = '"'
     escape: str | None = None
@@ -126,7 +127,9 @@ class Dialect(BaseModel):
     @property
     def particulars(self) -> dict[str, Any]:
         """What is not as it usually is, by what it is called: how the text is cut, where the table begins."""
-        return self.model_dump(exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape", "continues", "edition", "remark"})
+        return self.model_dump(
+            exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape", "continues", "edition", "remark", "beside"}
+        )
 
     @property
     def doubt(self) -> str | None:
@@ -158,15 +161,16 @@ def find_dialect(
         return Dialect(member=member, format=kind)
     if kind == "csv" and (problem := first_line_beyond(head, hints.delimiter)):
         return Dialect(member=member, format=kind, problem=problem)
-    encoding, reason = find_encoding(start, tail or b"", cut=tail is not None or len(head) > _HEAD, between=between)
+    encoding, reason = find_encoding(start, tail or b"", cut=tail is not None or len(head) > _HEAD, between=between, by_line=kind == "csv")
     if hints.encoding:
         encoding, reason = hints.encoding, _TOLD
+    beside = None if hints.encoding else encoding_beside(start, between) if kind == "csv" and encoding == "utf-8" else "cp1252"
     if kind in ("json", "ndjson"):
         if hints.format is None and hints.records is None:
             kind = _of_one_line(kind, head.decode(encoding, "replace").lstrip("\ufeff"), tail, earlier)
         return Dialect(member=member, format=kind, encoding=encoding, records=hints.records, key=hints.key)
     why = {"encoding": reason} if reason else {}
-    return _delimited(Dialect(member=member, format="csv", encoding=encoding, why=why, edition=EDITION), head, name, hints, tail, earlier)
+    return _delimited(Dialect(member=member, format="csv", encoding=encoding, beside=beside, why=why, edition=EDITION), head, name, hints, tail, earlier)
 
 
 def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[Dialect]) -> Format:
@@ -185,12 +189,12 @@ def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[
 
 def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None, earlier: Sequence[Dialect]) -> Dialect:
     """The dialect of delimited text: how it is cut, which lines are the table, and the names of its columns."""
-    lines = split_lines(_unpadded(head.decode(plain.encoding, "replace").removeprefix("\ufeff")))
+    lines = split_lines(_unpadded(_text_of(head, plain).removeprefix("\ufeff")))
     if tail is not None and len(lines) > 1:
         lines = lines[:-1]  # it may be cut
     if not any(line.strip() for line in lines):
         return plain.model_copy(update={"why": plain.why | {"header": "there is nothing but blank lines"}})
-    ending = None if tail is None else split_lines(_unpadded(tail.decode(_without_mark(plain.encoding, head), "replace")))[1:]
+    ending = None if tail is None else split_lines(_unpadded(_text_of(tail, plain, _without_mark(plain.encoding, head))))[1:]
     known = Known(hints.header, hints.skip_lines, hints.footer_lines, hints.comment, hints.table)
     told = Told(hints.delimiter, hints.quote, hints.escape)
     cut, why = find_cut([line for line in lines[hints.skip_lines or 0 :] if not hints.comment or not line.startswith(hints.comment)], name, told)
@@ -266,6 +270,17 @@ def _as_before(lines: list[str], ending: list[str] | None, place: Placed, own: S
     if known.skip_lines is None and place.at:
         found.why["skip_lines"] = "the names of earlier files stand below"
     return None if found.problem else (cut, found, None)
+
+
+def _text_of(data: bytes, plain: Dialect, encoding: str | None = None) -> str:
+    """The text of a part of a file, with lines in another encoding read as that where they are told."""
+    text = data.decode(encoding or plain.encoding, "replace")
+    if plain.beside is None or "\ufffd" not in text:
+        return text
+    lines = split_lines(data.decode(plain.encoding, "surrogateescape"))
+    beside = plain.beside
+    told = "".join((told_line(line, beside) or line) if is_foreign(line) else line for line in lines)
+    return told.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _unpadded(text: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lake.reading.alphabets import is_told
+
 OPEN = "a quote is opened and never closed"
 NOT_UTF_8 = "not valid UTF-8"
 _MOST_QUOTES = 8  # in a line that is cut in every way
@@ -307,6 +309,17 @@ def is_torn(fields: list[str], quote: str | None) -> bool:
             return True
         begun |= field != bare and bare.startswith(quote) and not (len(bare) > 1 and bare.endswith(quote))
     return False
+
+
+def is_foreign(text: str) -> bool:
+    """Whether bytes that are not UTF-8 stand in a text that was decoded with surrogates for them."""
+    return _ANOTHER.search(text) is not None
+
+
+def told_line(line: str, encoding: str) -> str | None:
+    """A line that is not UTF-8 as text in `encoding`, where it is that for certain."""
+    raw = line.encode("utf-8", "surrogateescape")
+    return raw.decode(encoding) if is_told(raw, encoding) else None
 
 
 def not_utf8(text: str) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import charset_normalizer
 
+from lake.reading.alphabets import is_told, language_of
 from lake.wording import counted, several
 
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -24,13 +25,15 @@ _WORLD = [
 ]  # fmt: skip
 _PADDING = b"\0\x1a\r\n"
 _FILLED = 8  # NULs in a row that are no value
+_LATIN = {"cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "latin-1"}
 _EAST = {"shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp949"}
 
 
-def find_encoding(head: bytes, tail: bytes = b"", *, cut: bool = False, between: Between | None = None) -> tuple[str, str | None]:
+def find_encoding(head: bytes, tail: bytes = b"", *, cut: bool = False, between: Between | None = None, by_line: bool = False) -> tuple[str, str | None]:
     """The encoding of a text that begins with `head` and ends with `tail`, and why if it is not UTF-8. `cut`: the head may end within a character.
 
-    `between` tells of what stands between the two, so that the same bytes are taken for the same wherever they stand.
+    `between` tells of what stands between the two, so that the same bytes are taken for the same wherever they stand. A text that can be read `by_line` is
+    UTF-8 where any line is, if the others are Latin text for certain.
     """
     if head.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
         return "utf-32", "a byte order mark of UTF-32"
@@ -54,8 +57,32 @@ def find_encoding(head: bytes, tail: bytes = b"", *, cut: bool = False, between:
                 "utf-8",
                 f"{counted(letters, 'character')} {several(letters, 'is', 'are')} UTF-8 and {counted(foreign, 'byte')} {several(foreign, 'is', 'are')} not",
             )
-        return _of_bytes(seen + tail, lines)
+        found = _of_bytes(seen + tail, lines)
+        if by_line and found[0] in _LATIN and (among := _lines_among(seen, encoding_beside(seen))):
+            return "utf-8", among
+        return found
     return "utf-8", None
+
+
+def encoding_beside(head: bytes, between: Between | None = None) -> str:
+    """The encoding of lines of a UTF-8 text that are not UTF-8, as far as those that can be seen tell; else that of Windows in the West."""
+    lines = [line for line in (head + (between.telling if between else b"")).splitlines() if not line.isascii() and not _is_utf8(line)]
+    told = language_of(b"\n".join(lines)) if lines else None
+    return told[0] if told else "cp1252"
+
+
+def _lines_among(seen: bytes, encoding: str) -> str | None:
+    """In words that some lines are UTF-8 and the others in `encoding`, where that is so."""
+    lines = [line for line in seen.splitlines() if not line.isascii()]
+    others = [line for line in lines if not _is_utf8(line)]
+    if len(others) == len(lines) or not all(is_told(line, encoding) for line in others):
+        return None
+    good = len(lines) - len(others)
+    return f"{counted(good, 'line')} with letters beyond ASCII {several(good, 'is', 'are')} UTF-8, and {len(others):,} in {encoding}"
+
+
+def _is_utf8(line: bytes) -> bool:
+    return b"\xff" not in line and line.decode("utf-8", "ignore").encode("utf-8") == line
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,7 @@ def _lines_hold(head: bytes) -> bool:
     lines = [line for line in head.splitlines() if not line.isascii()]
     good = 0
     for line in lines:
-        good += b"\xff" not in line and line.decode("utf-8", "ignore").encode("utf-8") == line
+        good += _is_utf8(line)
     return 2 * good >= len(lines)
 
 
@@ -121,6 +148,8 @@ def _of_bytes(data: bytes, lines: int) -> tuple[str, str | None]:
         best = charset_normalizer.from_bytes(_telling(data), cp_isolation=_WORLD, preemptive_behaviour=False).best()
         if best is not None and best.encoding not in ("cp1252", "ascii") and _is_sure(best, data):
             return codecs.lookup(best.encoding).name, f"its bytes make {best.language} text in {best.encoding}"
+    if (told := language_of(_telling(data))) is not None:
+        return told[0], f"its words are {told[1]} in {told[0]}"
     if _is_damage(data, lines):
         return "utf-8", "some bytes are not UTF-8, and are not letters of words or signs in Windows text either: their records are rejected"
     if any(byte in data for byte in _UNDEFINED):
