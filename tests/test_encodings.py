@@ -96,7 +96,7 @@ def test_polish_lines_among_utf_8(tmp_path: Path) -> None:
 
 def test_a_record_over_lines_in_two_encodings(tmp_path: Path) -> None:
     """A quoted value goes on from a line in one encoding to a line in another, and the bytes of both are kept."""
-    data = 'id,note\n1,"é\n'.encode() + 'Jörg"\n'.encode("cp1252") + "2,ok\n".encode()
+    data = 'id,note\n1,"é\n'.encode() + 'Jörg"\n'.encode("cp1252") + b"2,ok\n"
     rows, found = read(tmp_path, data)
     assert rows == [("1", "é\nJörg"), ("2", "ok")]
     assert sum(found.mended.values()) == 1
