@@ -8,7 +8,7 @@ import click
 
 from lake.catalog import Catalog, Row
 from lake.cli.groups import WholeSentences
-from lake.cli.render import env_option, json_option, print_json, print_table, say
+from lake.cli.render import env_option, json_option, print_json, print_table, safe, say
 from lake.cli.runs import chosen, possible
 from lake.compatibility import Check, Finding, check_schemas
 from lake.declared import stale_files, write_files
@@ -76,7 +76,7 @@ def schema_check(flow: str | None, against: int | None, env: str | None, as_json
         _tell(found)
     if bad := found.breaking:
         for subject, error in refused.items():
-            say(f"{subject} was not looked at: {error}")
+            click.echo(safe(f"{subject} was not looked at: {error}"), err=True)
         count = "1 change breaks" if len(bad) == 1 else f"{counted(len(bad), 'change')} break"
         raise RunFailed(
             f"{count} readers of {_compared(found)}; the first is {bad[0].table}: {bad[0].what}",
@@ -85,7 +85,7 @@ def schema_check(flow: str | None, against: int | None, env: str | None, as_json
     if flow is None:
         raise_refused(refused, "The tables of the other subjects were compared")
     for subject, error in refused.items():
-        say(f"what a change hits in {subject} is not known: {error}")
+        click.echo(safe(f"what a change hits in {subject} is not known: {error}"), err=True)
 
 
 @schema.command("write")
@@ -98,7 +98,7 @@ def schema_write(flow: str | None, only_check: bool) -> None:
     if only_check:
         if stale := stale_files(settings, pipelines):
             for subject, error in refused.items():
-                say(f"{subject} was not looked at: {error}")
+                click.echo(safe(f"{subject} was not looked at: {error}"), err=True)
             raise RunFailed(f"schemas are stale: {', '.join(f'{one.path} ({one.why})' for one in stale)}", "`lake schema write`, and commit them")
         if not refused:
             click.echo("The committed schemas are those of the contracts.")
