@@ -19,10 +19,13 @@ from typing import Any
 
 import dataframely as dy
 import polars as pl
+from dataframely._base_schema import ORIGINAL_COLUMN_PREFIX  # dataframely 3 has no public way to what stood there before a cast
+from dataframely._rule import DtypeCastRule
 
 from lake.code import spelled_alone
 from lake.dtypes import gate
 from lake.errors import DeclarationError, DTypeRefused, SchemaRefused
+from lake.exact import changed, date_of
 from lake.type_names import type_name
 from lake.wording import in_words
 
@@ -56,8 +59,8 @@ class Judgement:
 def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str, warn: frozenset[str] = frozenset(), marks: Mapping[str, str] | None = None) -> Judgement:
     """Sort the rows of `frame` by the contract's rules, without collecting it.
 
-    Text is parsed into the contract's numbers and dates (ISO 8601), and a value that cannot be is a broken rule `column|dtype` or
-    `column|date`. Instants are parsed in the hop, which knows their format and zone. Other type
+    Text is parsed into the contract's numbers and dates (ISO 8601), and a value that cannot be, or would be another number (1.599 with
+    two places, a whole number that a float has not), is a broken rule `column|dtype` or `column|date`. Instants are parsed in the hop, which knows their format and zone. Other type
     differences are the hop's mistake: SchemaRefused, naming `who`. So are missing and undeclared columns. A rule that cannot be
     evaluated on the contract's columns is DeclarationError.
 
@@ -70,9 +73,10 @@ def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str, warn: froz
     carried = [name for name in PROVENANCE if name in schema]
     _fit(contract, schema, carried, who)
     dates = tuple(name for name, column in contract.columns().items() if column.dtype == pl.Date and schema[name] == pl.String)
-    read = [pl.col(name).str.to_date("%Y-%m-%d", strict=False) for name in dates]
+    read = [date_of(pl.col(name)) for name in dates]
     kept = [pl.col(name).alias(_TEXT + name) for name in dates]
-    judged = _judged_schema(contract, tuple(carried), dates, tuple(marks.items()), warn)
+    cast = tuple((name, schema[name]) for name, column in contract.columns().items() if schema[name] != column.dtype and name not in dates)
+    judged = _judged_schema(contract, tuple(carried), dates, tuple(marks.items()), warn, cast)
     result, failure = judged.filter(frame.with_columns(*read, *kept), cast=True)
     rules = failure._rule_columns  # noqa: SLF001  # the public accessors collect the failures; ours must stay lazy
     bad = failure._lf.select(  # noqa: SLF001
@@ -86,11 +90,15 @@ def judge(contract: type[Contract], frame: pl.LazyFrame, *, who: str, warn: froz
 
 
 def parsed(contract: type[Contract], schema: pl.Schema, name: str) -> pl.Expr:
-    """A column of a frame of `schema` as the contract's type, the way the judge reads it: null where it cannot be."""
-    wanted = contract.columns()[name].dtype
+    """A column of a frame of `schema` as the contract's type, the way the judge reads it: null where it cannot be, or would be another value."""
+    wanted, column = contract.columns()[name].dtype, pl.col(name)
     if wanted == pl.Date and schema[name] == pl.String:
-        return pl.col(name).str.to_date("%Y-%m-%d", strict=False)
-    return pl.col(name) if schema[name] == wanted else pl.col(name).cast(wanted, strict=False)
+        return date_of(column)
+    if schema[name] == wanted:
+        return column
+    value = column.cast(wanted, strict=False)
+    other = changed(column, schema[name], value, wanted)
+    return value if other is None else pl.when(~other).then(value)
 
 
 def firm_rules(contract: type[Contract]) -> set[str]:
@@ -241,15 +249,19 @@ def ending(contract: type[Contract], columns: tuple[str, ...]) -> type[Contract]
     return type(f"{contract.__name__}Ending", (Contract,), spoken)
 
 
-_Derived = tuple[type[Contract], tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...], frozenset[str]]
+_Cast = tuple[tuple[str, pl.DataType], ...]
+_Derived = tuple[type[Contract], tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...], frozenset[str], _Cast]
 _derived: dict[_Derived, type[dy.Schema]] = {}
 
 
 def _judged_schema(
-    contract: type[Contract], carried: tuple[str, ...], dates: tuple[str, ...], marks: tuple[tuple[str, str], ...], warn: frozenset[str]
+    contract: type[Contract], carried: tuple[str, ...], dates: tuple[str, ...], marks: tuple[tuple[str, str], ...], warn: frozenset[str], cast: _Cast
 ) -> type[dy.Schema]:
-    """The contract without its key rule (which needs all rows at once) and rules that warn, with provenance, the text of its dates and marks; cached."""
-    called = (contract, carried, dates, marks, warn)
+    """The contract without its key rule (which needs all rows at once) and rules that warn, with provenance, the text of its dates and marks; cached.
+
+    `cast` has the columns that are of another type, with that: values that are others in the contract's type break its rule.
+    """
+    called = (contract, carried, dates, marks, warn, cast)
     if called not in _derived:
         columns: dict[str, Any] = {
             name: column.with_primary_key(False).with_nullable(False) for name, column in contract.columns().items() if column.primary_key
@@ -259,15 +271,19 @@ def _judged_schema(
         columns |= {f"{name}|date": dy.rule()(partial(_was_read, name=name)) for name in dates}
         columns |= {column: dy.Bool(nullable=True) for _, column in marks}
         columns |= {name: dy.rule()(partial(_is_marked, name=column)) for name, column in marks}
-        if warn:
-            columns["_validation_rules"] = classmethod(partial(_firm, warn=warn))
+        if warn or cast:
+            columns["_validation_rules"] = classmethod(partial(_firm, warn=warn, cast=cast))
         _derived[called] = type(contract.__name__, (contract,), columns)
     return _derived[called]
 
 
-def _firm(schema: type[dy.Schema], *, with_cast: bool, warn: frozenset[str]) -> dict[str, Any]:
+def _firm(schema: type[dy.Schema], *, with_cast: bool, warn: frozenset[str], cast: _Cast) -> dict[str, Any]:
     """The rules by which rows are turned away."""
     every = dy.Schema._validation_rules.__func__(schema, with_cast=with_cast)  # type: ignore[attr-defined]  # noqa: SLF001
+    for name, given in cast if with_cast else ():
+        other = changed(pl.col(ORIGINAL_COLUMN_PREFIX + name), given, pl.col(name), schema.columns()[name].dtype)
+        if other is not None:
+            every[f"{name}|dtype"] = DtypeCastRule(every[f"{name}|dtype"].expr & ~other)
     return {name: rule for name, rule in every.items() if name not in warn}
 
 

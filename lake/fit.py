@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from lake.contract import PROVENANCE, RESCUED
+from lake.exact import instant_of, says_the_same
 from lake.headers import places_of
 from lake.record import Notice
 from lake.spelling import value_as_json
@@ -214,14 +215,27 @@ def exactly(column: pl.Expr, given: pl.DataType, wanted: pl.DataType) -> tuple[p
         or (given.is_temporal() != wanted.is_temporal() and pl.String not in (given, wanted))
     ):
         return pl.lit(None, dtype=wanted), column.is_null()
-    if given == pl.String and wanted.is_temporal():
-        value = column.str.to_date(strict=False) if wanted == pl.Date else column.str.to_datetime(time_unit="us", strict=False).cast(wanted, strict=False)
-        return value, value.is_not_null() & (value.cast(pl.String).str.replace(" ", "T").str.head(10) == column.str.head(10))
+    if isinstance(wanted, pl.Datetime) and _zoned(given) not in (None, _zoned(wanted)):
+        return pl.lit(None, dtype=wanted), column.is_null()  # what a clock showed is no instant, nor the other way round
+    if given == pl.String and wanted == pl.Date:
+        value = column.str.to_date("%Y-%m-%d", strict=False)
+        return value, (value.cast(pl.String) == column).fill_null(False)
+    if given == pl.String and isinstance(wanted, pl.Datetime):
+        value = instant_of(column, zoned=wanted.time_zone is not None).cast(wanted)
+        return value, value.is_not_null()
+    if given == pl.String and wanted.is_numeric():
+        value = column.cast(wanted, strict=False)
+        return value, says_the_same(column, value, wanted)
     if given == pl.String and wanted == pl.Boolean:
         value = pl.when(column == "true").then(True).when(column == "false").then(False)
         return value, value.is_not_null()
     value = column.cast(wanted, strict=False)
     return value, value.cast(given, strict=False).eq_missing(column)
+
+
+def _zoned(dtype: pl.DataType) -> bool | None:
+    """Whether values of a type are instants, rather than what some clock showed; None where it is no time."""
+    return bool(dtype.time_zone) if isinstance(dtype, pl.Datetime) else False if isinstance(dtype, pl.Date) else None
 
 
 def _always(given: pl.DataType, wanted: pl.DataType) -> bool:
@@ -232,8 +246,7 @@ def _always(given: pl.DataType, wanted: pl.DataType) -> bool:
 
 
 def _rescued(so_far: Fit, name: str, dtype: pl.DataType, file: str, why: str) -> Fit:
-    text = value_as_json(pl.col(name), dtype) if dtype != pl.Binary else pl.lit('"') + pl.col(name).bin.encode("base64") + pl.lit('"')
-    kept = {**so_far.rescued, name: (pl.col(name).is_not_null(), text)}
+    kept = {**so_far.rescued, name: (pl.col(name).is_not_null(), value_as_json(pl.col(name), dtype))}
     return _noticed(replace(so_far, rescued=kept), Notice(column=name, what="rescued", detail=why, file=file))
 
 

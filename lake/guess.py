@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.exact import bare, date_of
 from lake.wording import counted as number_of
 
 MOST_ROWS = 1_000_000
@@ -89,7 +90,7 @@ def _counts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
         "behind": told.str.extract(r"\.(\d*)", 1).str.len_chars().max(), "zeros": told.str.contains(r"^[+-]?0\d").sum(),
         "fraction": told.str.contains(_FRACTION).sum(), "fixed": told.str.contains(_FIXED).sum(),
         "least": told.str.extract(_FIXED, 1).str.len_chars().min(), "most": told.str.extract(_FIXED, 1).str.len_chars().max(),
-        "date": told.str.to_date("%Y-%m-%d", strict=False).is_not_null().sum(), "instant": told.str.contains(_INSTANT).sum(),
+        "date": date_of(told).is_not_null().sum(), "instant": told.str.contains(_INSTANT).sum(),
         "zone": told.str.contains(r"(Z|\d[+-]\d\d:?\d\d)$").sum(), "bool": told.str.to_lowercase().is_in(["true", "false"]).sum(), "comma": told.str.contains(_COMMA).sum(),
     }  # fmt: skip
 
@@ -97,14 +98,8 @@ def _counts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
 def _inexact(text: pl.Expr) -> pl.Expr:
     """Whether a number would not come back from a 64-bit float: it has more digits than are safe, and the shortest spelling of the float is another."""
     digits = text.str.replace(r"[eE].*$", "").str.replace_all(r"\D", "").str.strip_chars("0").str.len_chars()
-    back = _bare(text.cast(pl.Float64, strict=False).cast(pl.String))
-    return text.str.contains(_FRACTION) & (digits > _TRUSTED_DIGITS) & (_bare(text) != back)
-
-
-def _bare(text: pl.Expr) -> pl.Expr:
-    """A number written without what says nothing: the plus, and zeros at its ends."""
-    fraction = text.str.strip_prefix("+").str.replace(r"^(-?)0+(\d)", "${1}${2}").str.replace(r"^(-?)\.", "${1}0.")
-    return pl.when(fraction.str.contains(r"^[^eE]*\.[^eE]*$")).then(fraction.str.replace(r"\.?0*$", "")).otherwise(fraction)
+    back = bare(text.cast(pl.Float64, strict=False).cast(pl.String))
+    return text.str.contains(_FRACTION) & (digits > _TRUSTED_DIGITS) & (bare(text) != back)
 
 
 def _guess(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataType, str]:

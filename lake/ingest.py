@@ -40,7 +40,7 @@ from lake.table import Table, path_of
 from lake.taken import Taken, quarantine_files, write_rejects
 from lake.whereabouts import Fetched, fetched
 
-_FINGERPRINT = "ingest-4"  # raise it when the same bytes would give other rows
+_FINGERPRINT = "ingest-5"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
 _LARGE = 8 << 20  # bytes
 

@@ -31,8 +31,8 @@ def _no_json(text: str) -> Any:
     ("dtype", "value", "told"),
     [
         (pl.Float64, 1.5, "1.5"), (pl.Float64, None, "null"), (pl.Float64, INF, '"inf"'), (pl.Float32, -INF, '"-inf"'), (pl.Float64, NAN, '"NaN"'),
-        (pl.Int64, 3, "3"), (pl.String, 'a "b"', '"a \\"b\\""'), (pl.List(pl.Float64), [1.0, INF], '["1.0","inf"]'), (pl.List(pl.Float64), [1.0, None], "[1.0,null]"),
-        (pl.Array(pl.Float64, 2), [NAN, 1.0], '["NaN","1.0"]'), (pl.Struct({"a": pl.Float64, "b": pl.Int64}), {"a": NAN, "b": 1}, '{"a":"NaN","b":1}'),
+        (pl.Int64, 3, "3"), (pl.String, 'a "b"', '"a \\"b\\""'), (pl.List(pl.Float64), [1.0, INF], '[1.0,"inf"]'), (pl.List(pl.Float64), [1.0, None], "[1.0,null]"),
+        (pl.Array(pl.Float64, 2), [NAN, 1.0], '["NaN",1.0]'), (pl.Struct({"a": pl.Float64, "b": pl.Int64}), {"a": NAN, "b": 1}, '{"a":"NaN","b":1}'),
         (pl.List(pl.Struct({"a": pl.Float64})), [{"a": INF}], '[{"a":"inf"}]'),
     ],
 )  # fmt: skip
