@@ -109,7 +109,7 @@ def test_a_declared_encoding_is_not_guessed_at(tmp_path: Path) -> None:
     assert not found.mended
 
 
-DAMAGE = [b"a\xffb", b"ab\xc3c", b"1\xfe2", b"\xe2\x80x", b"k\x9fe", b"Z\xc3\xbcrich\xfc", b"caf\xff", b"\xfe\xffabc", b"a,\xe9,b", b"\x81"]
+DAMAGE = [b"a\xffb", b"ab\xc3c", b"1\xfe2", b"\xe2\x80x", b"k\x9fe", b"Z\xc3\xbcrich\xfc", b"ab\xff", b"\xfe\xffabc", b"a,\xe9,b", b"\x81"]
 
 
 @pytest.mark.parametrize("line", DAMAGE, ids=range(len(DAMAGE)))

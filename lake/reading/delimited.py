@@ -75,12 +75,12 @@ class Part:
     text: bytes
 
 
-def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool = False) -> Parsed:
+def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool = False, stats: TextStats | None = None) -> Parsed:
     """Read the UTF-8 file at `path` with the columns of `dialect`. What is not read lazily is written into the folder `spool`.
 
-    `proving` says that the caller does the proof in the pass in which it reads the frame.
+    `proving` says that the caller does the proof in the pass in which it reads the frame; `stats` are its counts, if they were made.
     """
-    stats = count_text(path, dialect.delimiter, dialect.quote)
+    stats = stats or count_text(path, dialect.delimiter, dialect.quote)
     if stats.size == 0:
         return Parsed(_no_rows(dialect), pl.DataFrame(schema=REJECTS), 0)
     if not dialect.columns:

@@ -18,6 +18,7 @@ from lake.reading.findings import Known, Structure
 from lake.reading.formats import Format, foreign, format_of
 from lake.reading.habits import Habit, Placed, placed
 from lake.reading.json_keyed import page_list
+from lake.reading.rewriting import cleaned, signs_of
 from lake.reading.sniff import Told, find_cut, records_of
 from lake.reading.structure import find_structure
 from lake.reading.text import Between, encoding_beside, find_encoding, padding
@@ -93,6 +94,8 @@ class Dialect(BaseModel):
     format: Format
     encoding: str = "utf-8"
     beside: str | None = "cp1252"
+    controls: str | None = None
+    nuls: bool = False
     delimiter: str = ","
     quote: str | None = '"'
     escape: str | None = None
@@ -170,7 +173,9 @@ def find_dialect(
             kind = _of_one_line(kind, head.decode(encoding, "replace").lstrip("\ufeff"), tail, earlier)
         return Dialect(member=member, format=kind, encoding=encoding, records=hints.records, key=hints.key)
     why = {"encoding": reason} if reason else {}
-    return _delimited(Dialect(member=member, format="csv", encoding=encoding, beside=beside, why=why, edition=EDITION), head, name, hints, tail, earlier)
+    return _delimited(
+        Dialect(member=member, format="csv", encoding=encoding, beside=beside, why=why, edition=EDITION), head, name, hints, tail, between, earlier
+    )
 
 
 def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[Dialect]) -> Format:
@@ -187,14 +192,21 @@ def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[
     return "ndjson" if kind == "json" and isinstance(value, dict) and last == "ndjson" else kind
 
 
-def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None, earlier: Sequence[Dialect]) -> Dialect:
+def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None, between: Between | None, earlier: Sequence[Dialect]) -> Dialect:
     """The dialect of delimited text: how it is cut, which lines are the table, and the names of its columns."""
-    lines = split_lines(_unpadded(_text_of(head, plain).removeprefix("\ufeff")))
+    text = _unpadded(_text_of(head, plain).removeprefix("\ufeff"))
+    if signs := signs_of(text, plain.encoding, between):
+        plain = plain.model_copy(update={**signs, "why": plain.why | signs["why"]})
+    lines = split_lines(cleaned(text, plain.controls, nuls=plain.nuls))
     if tail is not None and len(lines) > 1:
         lines = lines[:-1]  # it may be cut
     if not any(line.strip() for line in lines):
         return plain.model_copy(update={"why": plain.why | {"header": "there is nothing but blank lines"}})
-    ending = None if tail is None else split_lines(_unpadded(_text_of(tail, plain, _without_mark(plain.encoding, head))))[1:]
+    ending = (
+        None
+        if tail is None
+        else split_lines(cleaned(_unpadded(_text_of(tail, plain, _without_mark(plain.encoding, head))), plain.controls, nuls=plain.nuls))[1:]
+    )
     known = Known(hints.header, hints.skip_lines, hints.footer_lines, hints.comment, hints.table)
     told = Told(hints.delimiter, hints.quote, hints.escape)
     cut, why = find_cut([line for line in lines[hints.skip_lines or 0 :] if not hints.comment or not line.startswith(hints.comment)], name, told)
@@ -275,7 +287,7 @@ def _as_before(lines: list[str], ending: list[str] | None, place: Placed, own: S
 def _text_of(data: bytes, plain: Dialect, encoding: str | None = None) -> str:
     """The text of a part of a file, with lines in another encoding read as that where they are told."""
     text = data.decode(encoding or plain.encoding, "replace")
-    if plain.beside is None or "\ufffd" not in text:
+    if plain.beside is None or plain.encoding != "utf-8" or "\ufffd" not in text:
         return text
     lines = split_lines(data.decode(plain.encoding, "surrogateescape"))
     beside = plain.beside

@@ -22,6 +22,7 @@ _PACKED: dict[str, bytes | tuple[bytes, ...]] = {
 }
 _BEYOND = bytes(range(0x80, 0x100))
 _SIGNS = bytes(one for one in (*range(0x20), 0x7F) if one not in b"\t\n\r\0")
+_FILLING = re.compile(rb"(?:\A|(?<=[,;\t|\r\n]))\0+|\0+(?=[,;\t|\r\n]|\Z)")
 _FEW = 8  # NULs that a text of any size may have
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>]|\?xml[\s?])", re.IGNORECASE)
 
@@ -82,6 +83,8 @@ def _is_binary(head: bytes) -> bool:
     head = head[: len(head) - padding(head)] or head
     if _is_noise(head):
         return True
+    if 0 in head and not _controls(bare := _FILLING.sub(b"", head)) and len(bare.split()) > 1:
+        return False  # NULs fill up the fields or records of a text
     nuls = head.count(0)
     return nuls > max(len(head) // 100 + 1, min(_FEW, len(head) // 4)) or _controls(head) - nuls > len(head) // 20 + 2
 

@@ -33,6 +33,7 @@ class TextStats:
     ended: bool
     size: int
     plain: bool
+    nuls: bool = False
 
 
 class _Counter:
@@ -44,7 +45,7 @@ class _Counter:
         self._edges = np.zeros(256, dtype=bool)
         self._edges[[*b"\r\n", *self._delimiter, *([self._quote] if self._quote is not None else [])]] = True
         self._separators = self._feeds = self._quotes = self._size = 0
-        self._last, self._plain = b"\n", True
+        self._last, self._plain, self._nuls = b"\n", True, False
 
     def add(self, block: bytes, *, first: bool) -> None:
         seen = np.frombuffer(block, np.uint8)
@@ -58,6 +59,7 @@ class _Counter:
         if b"\r" in joined:
             self._plain &= joined.count(b"\r") - joined.endswith(b"\r") == joined.count(b"\r\n")
         self._plain &= joined.count(_BOM) == (block.startswith(_BOM) if first else 0)
+        self._nuls = self._nuls or 0 in block
         self._size += len(block)
         self._last = joined[-3:]
 
@@ -73,7 +75,7 @@ class _Counter:
 
     def stats(self) -> TextStats:
         plain = self._plain and self._quotes % 2 == 0 and not self._last.endswith(b"\r")
-        return TextStats(self._separators, self._feeds, self._last.endswith(b"\n"), self._size, plain)
+        return TextStats(self._separators, self._feeds, self._last.endswith(b"\n"), self._size, plain, self._nuls)
 
 
 def _count(seen: np.ndarray[Any, np.dtype[np.uint8]], byte: int) -> int:

@@ -20,10 +20,12 @@ from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
 from lake.reading.fields import NOT_UTF_8
 from lake.reading.formats import foreign
 from lake.reading.json_records import is_deep, read_document, read_ndjson
+from lake.reading.proof import count_text
 from lake.reading.strict import only_whole
 from lake.reading.structural import MARK, STRUCTURE, WHY
 from lake.reading.text import Between, mark_of, restored, transcoded
 from lake.reading.unpack import Compression, compression_of, kept_open, members, most_bytes, unpack
+from lake.reading.view import view_of
 from lake.wording import in_words
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
@@ -131,8 +133,7 @@ def read_member(
     plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
     try:
         if dialect.format == "csv":
-            parsed = read_delimited(plain, dialect, spool / "rows", proving=proving and not strict)
-            parsed = only_whole(parsed, plain, dialect) if strict else parsed
+            parsed = _read_text(plain, dialect, spool, strict=strict, proving=proving)
             if dialect.encoding != "utf-8":
                 start = next(unpack(path, compression, dialect.member, name, most), b"")[:4]
                 parsed = _as_they_came(parsed, dialect.encoding, start)
@@ -151,6 +152,16 @@ def read_member(
         raise FileRejected(f"{name} cannot be read as {dialect.format}: {_brief(error)}", "Its bytes are kept in raw; correct it and land it again") from None
 
 
+def _read_text(plain: Path, dialect: Dialect, spool: Path, *, strict: bool, proving: bool) -> Parsed:
+    """A UTF-8 text as delimited records, by a view of it where it is to be rewritten for that."""
+    stats = count_text(plain, dialect.delimiter, dialect.quote)
+    view = view_of(plain, dialect, spool, nuls=stats.nuls)
+    path = plain if view is None else view.path
+    parsed = read_delimited(path, dialect, spool / "rows", proving=proving and not strict, stats=stats if view is None else None)
+    parsed = only_whole(parsed, path, dialect) if strict else parsed
+    return parsed if view is None else view.restored(parsed)
+
+
 def texts_of(
     path: Path, compression: Compression | None, dialect: Dialect, name: str, spool: Path, records: Collection[int], *, ours: bool = False
 ) -> dict[int, tuple[int, bytes]]:
@@ -166,8 +177,10 @@ def texts_of(
     if dialect.format == "ndjson":
         with plain.open("rb") as handle:
             return {number: (number, line) for number, line in enumerate(handle, 1) if number in wanted}
-    for part in parts(plain, dialect, wanted):
+    view = view_of(plain, dialect, spool, nuls=count_text(plain, dialect.delimiter).nuls)
+    for part in parts(plain if view is None else view.path, dialect, wanted):
         if part.row in wanted:
+            part = part if view is None else view.part(part)
             found[part.row] = (part.line, part.text)
             if len(found) == len(wanted):
                 break
