@@ -180,8 +180,7 @@ def texts_of(
     view = view_of(plain, dialect, spool, nuls=count_text(plain, dialect.delimiter).nuls)
     for part in parts(plain if view is None else view.path, dialect, wanted):
         if part.row in wanted:
-            part = part if view is None else view.part(part)
-            found[part.row] = (part.line, part.text)
+            found[part.row] = (part.line, part.text if view is None else view.part(part).text)
             if len(found) == len(wanted):
                 break
     return found
