@@ -347,3 +347,85 @@ def test_many_formulas_without_values_are_counted() -> None:
     assert marks is not None
     assert marks.unstored == [f"B{i}" for i in range(2, 42)]
     assert marks_of(data, "Sheet1").unstored == []  # type: ignore[union-attr]  # it is there
+
+
+RESULTS = [
+    ["Mill End", "Weir", 3, dt.date(2024, 5, 1), True],
+    ["Old Lock", "Mill End", 1, dt.date(2024, 5, 8), False],
+    ["Weir", "Quay", 2, dt.date(2024, 5, 15), True],
+]
+
+
+def test_a_sheet_without_a_header_loses_no_row() -> None:
+    """Exports of programs have none: its first row has the types of the columns below it."""
+    found = of(RESULTS)
+    assert found.frame.height == 3
+    assert [name for name in found.frame.columns if name not in (ROW, RESCUED)] == [f"column_{i}" for i in range(1, 6)]
+    assert found.frame["column_3"].to_list() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ["home", "away", "goals", "day", "won"], ["home", "away", "1", "2", "3"], [None, "away", None, "day", "won"], ["a", "b", "2021", "2022", "2023"],
+    ],
+    ids=["names", "texts that look like numbers", "some without a name", "years as text"],
+)  # fmt: skip
+def test_a_header_of_texts_stays_one(head: list[str | None]) -> None:
+    """Text above numbers is a name, whatever it looks like."""
+    assert of([head, *RESULTS]).frame.height == 3
+
+
+def test_years_as_numbers_above_numbers_stay_names() -> None:
+    """A table of two ways has numbers in its header."""
+    found = of([["town", 2021, 2022, 2023], ["Mill End", 4, 5, 6], ["Weir", 7, 8, 9]])
+    assert [name for name in found.frame.columns if name not in (ROW, RESCUED)] == ["town", "2021", "2022", "2023"]
+    assert found.frame.height == 2
+
+
+def test_a_table_that_begins_far_down_is_found() -> None:
+    """More empty rows stand above it than the header is looked for in."""
+    found = of([["town", "trees"], ["Weir", 4]], at=(900, 0))
+    assert found.frame.select("town", "trees").rows() == [("Weir", 4.0)]
+
+
+def rewritten(data: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
+    """The workbook with one of its parts changed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+        for info in old.infolist():
+            new.writestr(info, change(old.read(info)) if info.filename == part else old.read(info))
+    return made.getvalue()
+
+
+def two_sheets() -> bytes:
+    """A table, and a sheet beside it."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        put(made, "data", [["town", "trees"], ["Weir", 4], ["Quay", 5]])
+        put(made, "other", [["x"], [1]])
+
+    return book(write)
+
+
+def test_a_sheet_that_cannot_be_read_leaves_the_others() -> None:
+    """It is a reject with the reason; asked for, it is the file's."""
+    broken = rewritten(two_sheets(), "xl/worksheets/sheet2.xml", lambda text: text.replace(b"<v>", b"<v", 1))
+    found = read(broken, "x.xlsx")
+    assert found.frame.height == 2
+    assert any("other" in reason and "cannot be read" in reason for reason in found.rejects["reason"])
+    with pytest.raises(FileRejected, match="sheet 'other' cannot be read"):
+        read(broken, "x.xlsx", Hints(sheet="other"))
+
+
+def test_a_workbook_without_a_sheet_says_so() -> None:
+    """No library's words."""
+    none = rewritten(two_sheets(), "xl/workbook.xml", lambda text: re.sub(rb"<sheets>.*</sheets>", b"<sheets></sheets>", text))
+    with pytest.raises(FileRejected, match="no sheet"):
+        read(none, "x.xlsx")
+
+
+def test_an_empty_style_is_the_first() -> None:
+    """Some writers leave the attribute empty."""
+    found = read(rewritten(two_sheets(), "xl/worksheets/sheet1.xml", lambda text: text.replace(b'<c r="B2"', b'<c s="" r="B2"')), "x.xlsx")
+    assert found.frame["trees"].to_list() == [4, 5]

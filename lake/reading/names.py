@@ -26,7 +26,7 @@ def find_header(rows: list[list[str]], width: int, found: Structure, known: Know
         found.header = int(known.header)
         found.why["header"] = f"the source declares {found.header or 'no'} header {several(found.header or 1, 'line')}"
     else:
-        found.header, found.why["header"] = (1, "a header is declared by the source") if known.header else _is_header(first, body)
+        found.header, found.why["header"] = (1, "a header is declared by the source") if known.header else is_header(first, body)
     if found.header == 0:
         found.names = [f"column_{i + 1}" for i in range(max(width, wide[0] if 2 * wide[1] > len(body) + 1 and wide[1] > 1 else 0))]
         found.shape = shape_of(rows[:100], len(found.names))
@@ -131,7 +131,7 @@ def _are_labels(rows: list[list[str]]) -> bool:
     return len(first) > 1
 
 
-def _is_header(first: list[str], body: list[list[str]]) -> tuple[int, str]:
+def is_header(first: list[str], body: list[list[str]]) -> tuple[int, str]:
     """Whether the first record is names: it is unless its values are of the kinds of the columns below, and no run of years."""
     numbers = [cell for cell in first if kind_of(cell) not in (TEXT, NOTHING)]
     if not numbers and (not body or not first):

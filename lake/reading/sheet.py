@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from lake.contract import RESCUED, ROW
+from lake.errors import FileRejected
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.workbook import Row, cells, lay_out, open_book
@@ -130,6 +131,9 @@ def _tabbed(row: Row) -> bytes:
 def _unread(book: Any, told: str, number: int) -> tuple[int, int, bytes, str]:
     """A sheet that is not the table, as one reject."""
     name = told if told in book.sheet_names else told.removesuffix(" (hidden)")
-    rows, _ = cells(book, name)
+    try:
+        rows, _ = cells(book, name)
+    except FileRejected as rejected:
+        return number, 1, b"", rejected.message
     raw = b"\n".join(map(_tabbed, rows))
     return number, 1, raw[:_MOST_OF_A_SHEET], f"sheet {told} with {counted(len(rows), 'row')} is not the table; read it with Hints(sheet={name!r})"

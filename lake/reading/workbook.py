@@ -17,11 +17,15 @@ import polars as pl
 from lake.errors import FileRejected
 from lake.reading.bounds import check_columns
 from lake.reading.dialect import Dialect, Hints, column_names
+from lake.reading.kinds import NOTHING, TEXT, kind_of
+from lake.reading.names import is_header
 from lake.reading.xlsx_marks import Marks, check_extent, marks_of
 from lake.wording import counted
 
 _HEAD = 200  # rows in which the header is looked for
 _DEEPEST_HEADER = 50
+_JUDGED = 100  # rows by which the first is judged
+_A_NAME = "a name"
 _MOST_BYTES = 1 << 32
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?%?|\d{4}-\d\d-\d\d.*|true|false")
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
@@ -58,13 +62,18 @@ def _check_size(data: bytes) -> None:
 def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
     """The dialect with sheet, place of the header, and columns. Raises FileRejected where there is no such sheet or no table."""
     data, book = open_book(path)
-    heads = {name: cells(book, name, rows=_HEAD) for name in book.sheet_names}
-    hidden = [name for name in heads if book.load_sheet(name, header_row=None, n_rows=1).visible != "visible"]
+    if not book.sheet_names:
+        raise FileRejected("the workbook has no sheet", "Save it with the table in a sheet, and land that")
+    heads, unread = _heads(book, hints.sheet)
+    hidden = [name for name in heads if name not in unread and book.load_sheet(name, header_row=None, n_rows=1).visible != "visible"]
     sheet, why = _choose(heads, hidden, hints.sheet)
     others = [f"{name}{' (hidden)' if name in hidden else ''}" for name, (rows, _) in heads.items() if name != sheet and rows] if hints.sheet is None else []
+    others += unread if hints.sheet is None else []
     rows, offset = heads[sheet]
     marks = marks_of(data, sheet) or Marks()
     first, deep, said = _header(rows, offset, marks, hints)
+    if deep == 1 and hints.header is None and hints.skip_lines is None and (why_none := _without_header(book, sheet, rows, first)):
+        deep, said = 0, said | {"header": why_none}
     named = _names(rows, offset, first, deep, marks)
     check_columns(named)
     return dialect.model_copy(
@@ -75,12 +84,60 @@ def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
     )  # fmt: skip
 
 
+def _heads(book: Any, wanted: str | int | None) -> tuple[dict[str, tuple[list[Row], int]], list[str]]:
+    """The first rows of each sheet, and the sheets that cannot be read. Raises FileRejected if none can, or the one asked for cannot."""
+    heads: dict[str, tuple[list[Row], int]] = {}
+    unread: dict[str, FileRejected] = {}
+    for number, name in enumerate(book.sheet_names, 1):
+        try:
+            heads[name] = cells(book, name, rows=_HEAD)
+            if not heads[name][0]:  # empty, or a table far down
+                rows, offset = cells(book, name)
+                heads[name] = rows[: _first_filled(rows) + _HEAD], offset
+        except FileRejected as rejected:
+            heads[name], unread[name] = ([], 0), rejected
+            if str(wanted) in (name, str(number)) or len(unread) == len(book.sheet_names):
+                raise
+    return heads, list(unread)
+
+
+def _first_filled(rows: list[Row]) -> int:
+    return next((i for i, row in enumerate(rows) if _filled(row)), 0)
+
+
+def _without_header(book: Any, sheet: str, rows: list[Row], first: int) -> str | None:
+    """Why the row that would be the header is a record, or None: a cell of it that is no text, and not a year, is of the type of its column.
+
+    Text that looks like a number names a column whose cells are numbers by type.
+    """
+    head = rows[first] if first < len(rows) else ()
+    below = [["" if cell is None else cell for cell in row] for row in rows[first + 1 :] if _filled(row)]
+    if not head or not below:
+        return None
+    typed = [_types(book, sheet, first, 1), _types(book, sheet, first + 1, len(rows) - first - 1)]
+    if len(typed[0]) != len(head) or len(typed[1]) != len(head):
+        return None
+    names = [_A_NAME if cell and top == pl.String and column != pl.String else cell or "" for cell, top, column in zip(head, *typed, strict=True)]
+    if all(kind_of(name) in (TEXT, NOTHING) for name in names):
+        return None
+    header, why = is_header(names, below[:_JUDGED])
+    return None if header else why
+
+
+def _types(book: Any, sheet: str, skip: int, count: int) -> list[Any]:
+    """The types of the columns in some rows of a sheet, as its cells bear them; none if they cannot be told."""
+    try:
+        return list(book.load_sheet(sheet, header_row=None, skip_rows=skip, n_rows=count, schema_sample_rows=count).to_polars().dtypes)
+    except (fastexcel.FastExcelError, pl.exceptions.PanicException):
+        return []
+
+
 def cells(book: Any, sheet: str, *, rows: int | None = None) -> tuple[list[Row], int]:
     """A sheet's cells as text, from its first row, and the number of its first column; no rows if it is empty."""
     try:
         loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
     except (fastexcel.FastExcelError, pl.exceptions.PanicException) as error:
-        raise FileRejected(f"sheet {sheet!r} cannot be read: {str(error).splitlines()[0]}", "Save the workbook again and land that") from None
+        raise FileRejected(f"sheet {sheet!r} cannot be read: it is a chart, or damaged", "Save the workbook again and land that") from error
     frame = loaded.to_polars()
     if not frame.width or frame.select(pl.all_horizontal(pl.all().is_null().all())).item():
         return [], 0
@@ -157,7 +214,8 @@ def _spans(marks: Marks, row: int, offset: int, width: int) -> bool:
 def _find_header(rows: list[Row]) -> int:
     """The first row that is filled across the table; or one after an empty row, where that one is fuller: what is above was a title block."""
     width = _width(rows)
-    wide = [i for i, row in enumerate(rows[:_DEEPEST_HEADER]) if _filled(row) >= 0.6 * width]
+    begin = _first_filled(rows)
+    wide = [i for i in range(begin, min(begin + _DEEPEST_HEADER, len(rows))) if _filled(rows[i]) >= 0.6 * width]
     if not wide:
         return 0
     first = wide[0]

@@ -125,7 +125,8 @@ def _overlapping(read: object) -> Iterator[bytes]:
 def _kind(attributes: bytes, shown: list[str]) -> str:
     said = dict(re.findall(rb'(\w+)="([^"]*)"', attributes))
     kind = _TYPES.get(said.get(b"t", b"n"), "text")
-    style = int(said.get(b"s", b"0"))
+    told = said.get(b"s", b"0")
+    style = int(told) if told.isdigit() else 0  # some writers leave it empty
     return shown[style] if kind == "numbers" and style < len(shown) else kind
 
 
