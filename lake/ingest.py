@@ -40,11 +40,7 @@ from lake.table import Table, path_of
 from lake.taken import Taken, quarantine_files, write_rejects
 from lake.whereabouts import Fetched, fetched
 
-<<<<<<< HEAD
 _FINGERPRINT = "ingest-6"  # raise it when the same bytes would give other rows
-=======
-_FINGERPRINT = "ingest-4"  # raise it when the same bytes would give other rows
->>>>>>> 863f876 (Workbooks: a sheet without a header loses no row; sheets that cannot be read, tables far down, empty styles)
 _ATTEMPTS = 5
 _LARGE = 8 << 20  # bytes
 
