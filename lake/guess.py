@@ -121,7 +121,7 @@ def _guess_text(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataTyp
     if counted["whole"] == told and not counted["beyond"]:
         return pl.Int64(), ""
     if counted["fixed"] == told and counted["least"] == counted["most"]:
-        return pl.Decimal(38, counted["most"]), ""
+        return pl.Decimal(_MOST_DIGITS, counted["most"]), _places(counted["most"])
     if counted["fraction"] == told:
         return _guess_number(dtype, counted)
     if counted["date"] == told:
@@ -134,11 +134,16 @@ def _guess_text(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataTyp
     return dtype, "decimal commas: replace them in the hop to have numbers" if counted["comma"] == told else ""
 
 
+def _places(seen: int) -> str:
+    """What is to be known of a decimal: the judge turns away what it would round."""
+    return f"{number_of(seen, 'place')} seen: a value with more is rejected" if seen else "no places seen: a value with some is rejected"
+
+
 def _guess_number(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataType, str]:
     """A type that changes no number: a float if each comes back from one, else a decimal, else text."""
     if not counted["inexact"] and counted["whole"] < counted["told"]:
         return pl.Float64(), ""
     scale = counted["behind"] or 0
     if counted["plain"] == counted["told"] and counted["before"] + scale <= _MOST_DIGITS:
-        return pl.Decimal(_MOST_DIGITS, scale), _WIDE
+        return pl.Decimal(_MOST_DIGITS, scale), f"{_WIDE}; {_places(scale)}"
     return dtype, f"numbers with {_WIDE}: text keeps them"

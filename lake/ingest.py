@@ -92,7 +92,7 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
             "kind": "ingest", "table": table.name, "batch": batch, "code": code_of("lake.ingest", _FINGERPRINT, run.settings.root), "write": "append",
             "mode": "incremental" if before else "full", "reason": _reason(receipts),
             "inputs": [Input(table=LANDINGS, kind="changes", start=start, end=end, rows=receipts.height)], "files": [i.consumed for i in done],
-            "notices": together(notice for i in done for notice in i.notices),
+            "notices": together(notice for i in done for notice in i.with_rescues().notices),
         }  # fmt: skip
         try:
             refuse_files(run, table, about["files"])

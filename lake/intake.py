@@ -33,6 +33,7 @@ from lake.wording import counted
 
 _AT_ONCE = 1 << 27  # bytes of text that may be in memory
 _IN_MEMORY = 4  # bytes of a byte of text, in columns
+_BEYOND = pl.col(RESCUED).is_not_null().sum().alias("beyond")  # rows with fields that no column has a name for
 _SMALL = 1 << 20  # bytes of text that are quicker parsed than a stream is set up
 
 
@@ -126,6 +127,7 @@ def _take_member(
         held=written.held,
         structure=parsed.structure if parsed.roles else None,
         aside=left_out(parsed.structure, parsed.roles) if only is None else "",
+        beyond=written.beyond,
     )
 
 
@@ -210,6 +212,7 @@ class _Written:
     conversions: dict[str, str]
     rows: int
     content: Content | None
+    beyond: int
     held: pl.DataFrame | None = None
 
 
@@ -221,7 +224,7 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
     passage = gate(frame.collect_schema(), represent=True)
     gated = frame.select(passage.expressions)
     few = parsed.proof is not None and parsed.proof.stats.size <= _SMALL  # the content of few rows is counted with that of others
-    counts = [*([] if few else content_sums(name for name in passage.schema if name != RESCUED)), *(parsed.proof.counts if parsed.proof else [])]
+    counts = [*([] if few else content_sums(name for name in passage.schema if name != RESCUED)), *(parsed.proof.counts if parsed.proof else []), _BEYOND]
     held: pl.DataFrame | None = None
     losses = frame.select(passage.losses) if passage.losses else pl.LazyFrame()
     try:
@@ -247,6 +250,6 @@ def _write_gated(parsed: Parsed, place: str, landed: dt.datetime, rows: Path) ->
         raise DTypeRefused(why, "Land the column as text")
     about = (replace(parsed, records=records or 0), passage.schema, passage.conversions)
     if held is not None:
-        return _Written(*about, held.height, None, held)
+        return _Written(*about, held.height, None, int(told["beyond"]), held)
     content = read_sums(told)
-    return _Written(*about, content.rows, content)
+    return _Written(*about, content.rows, content, int(told["beyond"]))

@@ -108,11 +108,15 @@ class ConsumedFile(_Frozen):
     continued: int = 0
 
 
+INEXACT, BEYOND = "values that its type has not", "fields that no column has a name for"
+"""Why values of a column that is known are in `_rescued`, and why others are."""
+
+
 class Notice(_Frozen):
     """What was different about raw files, mostly their columns, and what was done: `file` is the first of the `files` it was seen in.
 
     `added` to the table; `missing` from the file; `renamed` or `respelled` (`detail` is the name in the file); `reordered`; `retyped` or
-    `widened` (`detail` says which types); `rescued` into `_rescued`; `dropped` as declared. `read` is about no column: `detail` says what is
+    `widened` (`detail` says which types); `rescued` into `_rescued`, so many `values`, or rows where it is of fields that no column of the file has; `dropped` as declared. `read` is about no column: `detail` says what is
     to be known of how the file was read, such as that its encoding is a guess; `structure` which lines of it are no records. `copy` is about a file that was
     left out: `detail` is the one it equals; `passed` about what was not read, and why; `grown` about one that goes on from the file `detail`, and `corrected` about one that is other than
     it was under its name.
@@ -139,6 +143,7 @@ class Notice(_Frozen):
     detail: str = ""
     file: str = ""
     files: int = 1
+    values: int = 0
 
     def line(self) -> str:
         """In words."""
@@ -154,18 +159,30 @@ class Notice(_Frozen):
         told = {
             "added": f"column {self.column} is new ({self.detail})", "missing": f"column {self.column} is missing", "renamed": f"{self.detail} is column {self.column}",
             "respelled": f"{self.detail} is column {self.column}", "reordered": "columns are in another order", "retyped": f"column {self.column}: {self.detail}",
-            "widened": f"column {self.column} widened from {self.detail}", "rescued": f"column {self.column} is {self.detail}: kept in _rescued",
+            "widened": f"column {self.column} widened from {self.detail}", "rescued": self._rescued,
             "dropped": f"column {self.column} is left in raw", "read": self.detail, "structure": self.detail,
         }  # fmt: skip
         return f"{told[self.what]} in {where}"
+
+    @property
+    def _rescued(self) -> str:
+        if not self.column:
+            return f"{counted(self.values, 'row has', 'rows have')} {self.detail}: kept in _rescued"
+        many = f" ({counted(self.values, 'value')})" if self.values else ""
+        return f"column {self.column} {'has' if self.detail == INEXACT else 'is'} {self.detail}: kept in _rescued{many}"
 
 
 def together(notices: Iterable[Notice]) -> list[Notice]:
     """The same notices, each once, with the number of files it is about."""
     found: dict[tuple[str, str, str], Notice] = {}
     for notice in notices:
-        key = (notice.column, notice.what, notice.detail + (f" {notice.file}" if not notice.column and notice.what not in ("read", "structure") else ""))
-        found[key] = found[key].model_copy(update={"files": found[key].files + 1}) if key in found else notice
+        key = (
+            notice.column,
+            notice.what,
+            notice.detail + (f" {notice.file}" if not notice.column and notice.what not in ("read", "structure", "rescued") else ""),
+        )
+        known = found.get(key)
+        found[key] = known.model_copy(update={"files": known.files + 1, "values": known.values + notice.values}) if known else notice
     return list(found.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lake.fit import Fit
 from lake.place import file_of
 from lake.quarantine import BARE, open_rejects, quarantine, resolved, stamped
 from lake.receipts import files_in, named
-from lake.record import ConsumedFile, Notice, Record
+from lake.record import BEYOND, INEXACT, ConsumedFile, Notice, Record
 from lake.run import Run
 from lake.source import Source
 
@@ -29,7 +29,8 @@ class Taken:
 
     `there` rows of it are in the table already. `name` is that of the file, `corrects` whether it came just now: then it takes the place of
     files of its name that were rejected whole. `remarks` say what is to be known of how it was read, `content` is that of all rows in `parts`, if known.
-    `structure` has its structural lines, if there are any; `aside` says which of them are worth a notice.
+    `structure` has its structural lines, if there are any; `aside` says which of them are worth a notice. `beyond` rows have fields
+    that no column of the file has a name for.
     """
 
     consumed: ConsumedFile
@@ -47,6 +48,7 @@ class Taken:
     held: pl.DataFrame | None = None
     structure: pl.LazyFrame | None = None
     aside: str = ""
+    beyond: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -65,7 +67,19 @@ class Taken:
         yield from (Notice(column="", what="read", detail=remark, file=self.consumed.name) for remark in self.remarks)
         if self.aside:
             yield Notice(column="", what="structure", detail=self.aside, file=self.consumed.name)
+        if self.beyond and self.accepted:
+            yield Notice(column="", what="rescued", detail=BEYOND, file=self.consumed.name, values=self.beyond)
         yield from self.fit.notices if self.fit else ()
+
+    def with_rescues(self) -> Taken:
+        """With the number of values that go to `_rescued` in its notices: of columns that the table has not, and of those whose type has not the value."""
+        if self.fit is None or not self.fit.rescued or not (frames := self.frames()):
+            return self
+        lost = [condition.sum().alias(f"{i}") for i, (condition, _) in enumerate(self.fit.rescued.values())]
+        counts = dict(zip(self.fit.rescued, pl.concat(frames).select(lost).collect(engine="streaming").row(0), strict=True))
+        told = [one.model_copy(update={"values": counts.pop(one.column, 0)}) if one.what == "rescued" else one for one in self.fit.notices]
+        told += [Notice(column=name, what="rescued", detail=INEXACT, file=self.consumed.name, values=count) for name, count in counts.items() if count]
+        return replace(self, fit=replace(self.fit, notices=tuple(told)))
 
 
 def quarantine_files(

@@ -147,7 +147,11 @@ def test_a_frozen_table_keeps_unknown_columns_in_rescued(files: Files) -> None:
         {"id": "4", "city": "Aachen", RESCUED: '{"zip":"5","note":"6","_rescued":["surplus"]}'},
     ]
     assert json.loads(files.rows(rescued=True)[1][RESCUED]) == {"zip": "53111", "note": 'say "hi"'}
-    assert files.notices() == ["column zip is unknown: kept in _rescued in 2.csv", "column note is unknown: kept in _rescued in 2.csv"]
+    assert files.notices() == [
+        "1 row has fields that no column has a name for: kept in _rescued in 2.csv",
+        "column zip is unknown: kept in _rescued (3 values) in 2.csv",
+        "column note is unknown: kept in _rescued (3 values) in 2.csv",
+    ]
     files.sound()
 
 

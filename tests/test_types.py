@@ -17,6 +17,7 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lake
 from lake.contract import PROVENANCE, RESCUED, Contract, judge
 from lake.execute import execute
 from lake.fit import exactly
@@ -249,3 +250,68 @@ def test_no_guess_is_a_date_of_two_digits() -> None:
     """It would be the year 24."""
     (column,) = guess_columns(pl.LazyFrame({"day": ["24-01-05", "24-01-06"]}), {}, 2)
     assert column.guess == pl.String
+
+
+def brought(run: Run, folder: Path, files: dict[str, Any], **declared: Any) -> tuple[list[str], list[str | None]]:
+    """What the last commit says of the files, and what is in `_rescued`, by file and row."""
+    bronze = Table(f"bronze.types.{folder.name}", **declared)
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    source = Source(bronze, folder, "*")
+    land(run, source)
+    ingest(run, source)
+    rows = run.snapshot(path_of(bronze.name), run.log(path_of(bronze.name)).version()).scan().sort("_landed", "_row").collect()
+    return [notice.line() for notice in last_record(run, bronze).notices if notice.what == "rescued"], rows[RESCUED].to_list()
+
+
+def test_what_is_rescued_is_counted_and_announced(run: Run, tmp_path: Path) -> None:
+    """Fields beyond the header, columns that a frozen table has not, values that a column's type has not."""
+    folder = tmp_path / "fields"
+    assert brought(run, folder, {"a.csv": "order,amount\n1,10\n2,20,oops\n3,30\n"}) == (
+        ["1 row has fields that no column has a name for: kept in _rescued in a.csv"],
+        [None, '["oops"]', None],
+    )
+    told, _ = brought(run, folder, {"b.csv": "order,amount\n4,10\n5,20,x,y\n6,30,z\n", "c.csv": "order,amount\n7,1\n8,2,w\n9,3\n"})
+    assert told == ["3 rows have fields that no column has a name for: kept in _rescued in b.csv and 1 more file"]
+    assert brought(run, folder, {"d.csv": "order,amount\n10,1\n"})[0] == []
+    folder = tmp_path / "frozen"
+    brought(run, folder, {"a.csv": "order,amount\n1,10\n"}, policy="freeze")
+    told, rescued = brought(run, folder, {"b.csv": "order,amount,note\n2,20,late\n3,30,\n4,40,x\n"}, policy="freeze")
+    assert told == ["column note is unknown: kept in _rescued (3 values) in b.csv"]
+    assert rescued[1:] == ['{"note":"late"}', '{"note":""}', '{"note":"x"}']
+    folder = tmp_path / "typed"
+    frames = {name: io.BytesIO() for name in "ab"}
+    pl.DataFrame({"n": [1], "x": [1]}).write_parquet(frames["a"])
+    pl.DataFrame({"n": [2, 3, 4], "x": ["5", "five", None]}).write_parquet(frames["b"])
+    brought(run, folder, {"a.parquet": frames["a"].getvalue()})
+    told, rescued = brought(run, folder, {"b.parquet": frames["b"].getvalue()})
+    assert (told, rescued) == (["column x has values that its type has not: kept in _rescued (1 value) in b.parquet"], [None, None, '{"x":"five"}', None])
+
+
+def test_what_a_large_file_has_beyond_its_header_is_counted_too(run: Run, tmp_path: Path) -> None:
+    """Where rows are written as they are read, rather than held."""
+    rows = "".join(f"{i},{'x' * 40}{',more' if i % 10_000 == 0 else ''}\n" for i in range(1, 40_001))
+    assert brought(run, tmp_path / "large", {"a.csv": f"order,amount\n{rows}"})[0] == [
+        "4 rows have fields that no column has a name for: kept in _rescued in a.csv"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "guess", "remark"),
+    [
+        (["1.50", "20.25"], pl.Decimal(38, 2), "2 places seen: a value with more is rejected"),
+        (["1.5", "20.2"], pl.Decimal(38, 1), "1 place seen: a value with more is rejected"),
+        (["1.50", "NA"], pl.Decimal(38, 2), "'NA' in 1 row: make it null in the hop; 2 places seen: a value with more is rejected"),
+        (["12345678901234567890", "1"], pl.Decimal(38, 0), "no places seen: a value with some is rejected"),
+    ],
+    ids=["two", "one", "with NA", "wide"],
+)
+def test_a_decimal_that_is_proposed_says_how_many_places_were_seen(texts: list[str], guess: pl.DataType, remark: str, tmp_path: Path) -> None:
+    """A later value with more of them is rejected, and never rounded."""
+    path = tmp_path / "prices.csv"
+    path.write_text("n,price\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)), "utf-8")
+    found = lake.preview(path)
+    assert found.columns[1].guess == guess
+    assert found.columns[1].remark.endswith(remark)
+    assert remark.replace("make it null in the hop", "the hop makes it null") in found.contract
