@@ -249,8 +249,8 @@ def _most_files() -> str:
     return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
 
 
-def translated(error: BaseException, where: str) -> LakeError:
-    """An error of a library as one of ours: a full disk and a store that does not answer are told as that, the rest in words of lake's."""
+def of_machine(error: BaseException, where: str) -> LakeError | None:
+    """An error of a library that comes of the machine or of the store, as one of ours: a full disk, too many open files, no answer. None for any other."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and (known := of_system(error)) is not None:
         return known if where == "lake" else type(known)(f"{where}: {known.message}", known.hint)
@@ -264,4 +264,10 @@ def translated(error: BaseException, where: str) -> LakeError:
         return StoreUnreachable(
             f"{where}: the store stopped answering", "Run again when it does; what was published stands. `lake doctor` says what is wrong with it"
         )
-    return LakeError(f"{where}: {in_words(error)}", "Correct what it names and run again; what was published stands")
+    return None
+
+
+def translated(error: BaseException, where: str) -> LakeError:
+    """An error of a library as one of ours: what comes of the machine or the store as that, the rest in words of lake's."""
+    told = of_machine(error, where)
+    return told or LakeError(f"{where}: {in_words(error)}", "Correct what it names and run again; what was published stands")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import polars as pl
 from lake.code import code_of
 from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, PROVENANCE, RESCUED, ROW
-from lake.datafile import parts_in, scan_parts, write_parts
+from lake.datafile import write_parts
 from lake.delta import schema_of
 from lake.errors import CommitConflict, LakeError, RejectLimitExceeded, SchemaRefused
-from lake.fit import Fit, Shape, fit
 from lake.growth import going_on, take_all, taken_after
+from lake.guard import blamed, is_panic
 from lake.intake import take_in
+from lake.joining import all_rows, culprits, put_together, shaped, united
 from lake.log import schema_of_record
 from lake.meter import phase
 from lake.migrate import Steps, due, migrate
@@ -39,10 +40,10 @@ from lake.structural import keep_structure
 from lake.table import Table, path_of
 from lake.taken import Taken, quarantine_files, write_rejects
 from lake.whereabouts import Fetched, fetched
+from lake.wording import in_words
 
 _FINGERPRINT = "ingest-6"  # raise it when the same bytes would give other rows
 _ATTEMPTS = 5
-_LARGE = 8 << 20  # bytes
 
 
 def ingest(run: Run, source: Source) -> list[Outcome]:
@@ -80,44 +81,120 @@ def _ingest_next(run: Run, source: Source) -> Outcome:
         return Outcome.nothing(table.name, base, before, "no new file landed" if before is not None else "no file has landed yet")
     with run.workspace(f"ingest-{table.name}") as folder:
         with phase("read"):
-            done = take_all(run, source, receipts, folder, before)
-        known, metadata = _known_schema(run, before)
-        headers = headers_of(metadata)
-        schema, done, widened = _united(table, known, done, headers)
-        if before and widened:
-            return migrate(run, table, base, before, Steps(widened=widened), headers)
-        done, again = _without_rows_there(run, table, base, done, schema, receipts.filter(pl.col("status") == "again")["file"].to_list(), folder)
-        batch = hashlib.sha256(f"{table.name} {base} {start} {end}".encode()).hexdigest()[:20]
-        about: dict[str, Any] = {
-            "kind": "ingest", "table": table.name, "batch": batch, "code": code_of("lake.ingest", _FINGERPRINT, run.settings.root), "write": "append",
-            "mode": "incremental" if before else "full", "reason": _reason(receipts),
-            "inputs": [Input(table=LANDINGS, kind="changes", start=start, end=end, rows=receipts.height)], "files": [i.consumed for i in done],
-            "notices": together(notice for i in done for notice in i.with_rescues().notices),
-        }  # fmt: skip
+            taken = take_all(run, source, receipts, folder, before)
+        batch = _Batch(run, source, base, before, start, end, receipts, taken)
+        bad: dict[str, str] = {}  # why a file cannot be brought in, by its place
+        while True:
+            joined = _joined(batch, bad, folder / f"try-{len(bad)}")
+            try:
+                if before is not None and joined.widened:
+                    return migrate(run, table, base, before, Steps(widened=joined.widened), joined.headers)
+                version, record = _commit(batch, joined, bad)
+                return Outcome.published(table.name, version, record, time.perf_counter() - started)
+            except BaseException as error:
+                blamed(error, table.name)  # raises it where it is nothing that a file is to blame for
+                if before is None or not joined.widened:
+                    more = culprits(table, joined.done, joined.schema, folder / "tried")
+                else:
+                    more = _wideners(table, joined.done, error)
+                if not more:
+                    raise
+                bad |= more
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one commit takes in: landing versions after `start` up to `end`, for the version after `base`, whose record is `before`."""
+
+    run: Run
+    source: Source
+    base: int
+    before: Record | None
+    start: int
+    end: int
+    receipts: pl.DataFrame
+    taken: list[Taken]
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Files in the table's columns, put together in `parts`: `content` of them, and which raw objects were read `again`. With columns to be `widened` first, none is put together."""
+
+    schema: pl.Schema
+    done: list[Taken]
+    headers: dict[str, str]
+    metadata: dict[str, dict[str, Any]]
+    folder: Path
+    widened: dict[str, pl.DataType] = field(default_factory=dict)
+    content: Content = field(default_factory=Content)
+    again: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> Path:
+        """Where their rows are."""
+        return self.folder / "all"
+
+
+def _joined(batch: _Batch, bad: dict[str, str], folder: Path) -> _Joined:
+    """The files put together. Those with which it fails are found one by one, and added to `bad`."""
+    run, table = batch.run, batch.source.into
+    known, metadata = _known_schema(run, batch.before)
+    headers = headers_of(metadata)
+    read_again = batch.receipts.filter(pl.col("status") == "again")["file"].to_list()
+    while True:
+        schema, done, widened = united(table, known, batch.taken, headers, bad)
+        here = folder / f"{len(bad)}"
+        result = _Joined(schema, done, headers, metadata, here)
+        if batch.before and widened:
+            if not (more := culprits(table, done, schema, here / "tried", shaped=False)):
+                return replace(result, widened=widened)
+            bad |= more
+            continue
+        done, again = _without_rows_there(run, table, batch.base, done, schema, read_again, here)
         try:
-            refuse_files(run, table, about["files"])
-        except RejectLimitExceeded as stop:
-            write_rejects(run, done, stopped_batch(batch), folder / "stopped")
-            raise keep_stopped(run, table, folder / "stopped", about, before, stop) from None
-        with phase("transform"):
-            content = _put_together(done, schema, folder / "all")
-        there = sum(i.there for i in done)
-        read_rows = sum(i.consumed.rows + i.consumed.rejects for i in done) + there
-        ledger = Ledger(read=read_rows, inserted=content.rows, unchanged=there, rejected=sum(i.rejects.height for i in done))
-        ledger.check(table.name)
-        earlier = Content.from_hash(before.content) if before else Content()
-        about |= {
-            "ledger": ledger, "conversions": {k: v for i in done for k, v in i.conversions.items()},
-            "content": (earlier + content).to_hash() if earlier is not None else None,
-            "freshest": _freshest(receipts, before),
-        }  # fmt: skip
-        with phase("quarantine"):
-            lines = [(item.consumed.file, item.structure) for item in done if item.structure is not None and item.accepted]
-            about |= {"structure": keep_structure(run, table.name, lines, batch, folder / "structure")}
-            about |= quarantine_files(run, source, done, folder, about, before, again)
-        renamed = headers | {column: was for i in done for column, was in _placed(i).items() if column in schema and column not in metadata}
-        version, record = publish(run, Draft(table, path_of(table.name), base, schema, parts=folder / "all", renamed=renamed), before, about)
-    return Outcome.published(table.name, version, record, time.perf_counter() - started)
+            with phase("transform"):
+                content = put_together(done, schema, result.parts)
+        except BaseException as error:
+            blamed(error, table.name)
+            if not (more := culprits(table, done, schema, here / "tried")):
+                raise
+            bad |= more
+            continue
+        return replace(result, done=done, content=content, again=again)
+
+
+def _commit(batch: _Batch, joined: _Joined, bad: dict[str, str]) -> tuple[int, Record]:
+    """The rows and the rejects of the files committed. Returns the version and its record; raises RejectLimitExceeded where the table allows no so many rejects."""
+    run, table, before, done = batch.run, batch.source.into, batch.before, joined.done
+    told = [f"{table.name} {batch.base} {batch.start} {batch.end}", *sorted(bad)]  # another batch where what was set aside of it would be other rows
+    named = hashlib.sha256(" ".join(told).encode()).hexdigest()[:20]
+    about: dict[str, Any] = {
+        "kind": "ingest", "table": table.name, "batch": named, "code": code_of("lake.ingest", _FINGERPRINT, run.settings.root), "write": "append",
+        "mode": "incremental" if before else "full", "reason": _reason(batch.receipts),
+        "inputs": [Input(table=LANDINGS, kind="changes", start=batch.start, end=batch.end, rows=batch.receipts.height)],
+        "files": [i.consumed for i in done], "notices": together(notice for i in done for notice in i.with_rescues().notices),
+    }  # fmt: skip
+    try:
+        refuse_files(run, table, about["files"])
+    except RejectLimitExceeded as stop:
+        write_rejects(run, done, stopped_batch(named), joined.folder / "stopped")
+        raise keep_stopped(run, table, joined.folder / "stopped", about, before, stop) from None
+    there = sum(i.there for i in done)
+    read_rows = sum(i.consumed.rows + i.consumed.rejects for i in done) + there
+    ledger = Ledger(read=read_rows, inserted=joined.content.rows, unchanged=there, rejected=sum(i.rejects.height for i in done))
+    ledger.check(table.name)
+    earlier = Content.from_hash(before.content) if before else Content()
+    about |= {
+        "ledger": ledger, "conversions": {k: v for i in done for k, v in i.conversions.items()},
+        "content": (earlier + joined.content).to_hash() if earlier is not None else None,
+        "freshest": _freshest(batch.receipts, before),
+    }  # fmt: skip
+    with phase("quarantine"):
+        lines = [(item.consumed.file, item.structure) for item in done if item.structure is not None and item.accepted]
+        about |= {"structure": keep_structure(run, table.name, lines, named, joined.folder / "structure")}
+        about |= quarantine_files(run, batch.source, done, joined.folder, about, before, joined.again)
+    renamed = joined.headers | {column: was for i in done for column, was in _placed(i).items() if column in joined.schema and column not in joined.metadata}
+    return publish(run, Draft(table, path_of(table.name), batch.base, joined.schema, parts=joined.parts, renamed=renamed), before, about)
 
 
 def read_again(
@@ -138,7 +215,7 @@ def read_again(
     """
     frozen = replace(table, policy="freeze", columns=tuple(name for name in schema if name not in PROVENANCE and name != RESCUED))
     done = take_in(run, table, receipt, folder / "again", there, only, after)
-    return _all_rows(_united(frozen, schema, done, headers or {})[1], schema)
+    return all_rows(united(frozen, schema, done, headers or {})[1], schema)
 
 
 @dataclass(frozen=True)
@@ -165,7 +242,9 @@ def retry(run: Run, source: Source, receipt: dict[str, Any], rejected: pl.DataFr
         dialects = going_on(examine(local, compression, receipt["name"], source.hints), receipt)
         told = json.dumps([dialect.model_dump(exclude_defaults=True) for dialect in dialects])
         done = take_in(run, table, receipt | {"dialects": told}, folder / "again", (local, compression), after=taken_after(run, table, receipt))
-        schema, done, _ = _united(table, known, done, headers_of(metadata))
+        schema, done, _ = united(table, known, done, headers_of(metadata))
+        bad = culprits(table, done, schema, folder / "tried", shaped=False)
+        schema, done, _ = united(table, known, done, headers_of(metadata), bad) if bad else (schema, done, {})
         try:
             done = [_without_known(run, table, base, item, schema, folder / f"new-{i}") for i, item in enumerate(done)]
         except SchemaRefused as refused:
@@ -210,7 +289,8 @@ def _without_rows_there(
             continue
         try:
             kept.append(_without_known(run, table, base, item, schema, folder / f"new-{i}"))
-        except SchemaRefused:  # readmit had found that it fits; what is declared has changed since
+        except BaseException as error:  # noqa: BLE001  # readmit had found that it fits; what is declared has changed since
+            blamed(error, item.consumed.name)
             refused.add(raw)
     return kept, sorted(read - refused)
 
@@ -226,7 +306,7 @@ def _without_known(run: Run, table: Table, base: int, item: Taken, schema: pl.Sc
             raise SchemaRefused(f"{item.consumed.name}: it would be rejected whole now, and records of it were taken in", "Land a corrected file beside it")
         return item
     columns = [name for name in schema if name != RESCUED]
-    mine = pl.concat([_shaped(frame, item, item.fit, schema) for frame in item.frames()]).join(held.select(ROW), on=ROW, how="semi")
+    mine = pl.concat([shaped(frame, item, item.fit, schema) for frame in item.frames()]).join(held.select(ROW), on=ROW, how="semi")
     had = [name for name in columns if name in there.schema]
     was, now = pl.collect_all([held.select(content_sums(had)), mine.select(content_sums(columns))], engine="streaming")
     if read_sums(was.row(0, named=True)) != read_sums(now.row(0, named=True)):
@@ -270,25 +350,12 @@ def headers_of(metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {column: said["header"] for column, said in metadata.items() if "header" in said}
 
 
-def _united(table: Table, there: pl.Schema, done: list[Taken], headers: Mapping[str, str]) -> tuple[pl.Schema, list[Taken], dict[str, pl.DataType]]:
-    """The table's columns with those that the files add, each file with how it fits, and the columns to be widened before it does.
-
-    `headers` are the names that the table's columns have in files, where these are others.
-    """
-    known = {name: dtype for name, dtype in there.items() if name not in PROVENANCE and name != RESCUED}
-    shape = Shape(known, table, new=not known, headers=headers)
-    fitted: list[Taken] = []
-    widened: dict[str, pl.DataType] = {}
-    for item in done:
-        if item.accepted:
-            found = fit(shape, item.schema, item.consumed.name, item.renamed)
-            item = (
-                replace(item, fit=found) if found.refused is None else _refused(item, found, f"{item.consumed.name} does not fit {table.name}: {found.refused}")
-            )
-            shape = replace(found.shape, new=found.shape.new and not found.values)
-            widened |= found.widened
-        fitted.append(item)
-    return pl.Schema(shape.columns | dict(PROVENANCE) | {RESCUED: pl.String()}), fitted, widened
+def _wideners(table: Table, done: list[Taken], error: BaseException) -> dict[str, str]:
+    """The files for which columns would be widened, by their place, where `error` says that values of the table do not allow it: with that as the reason."""
+    if not (isinstance(error, SchemaRefused | pl.exceptions.InvalidOperationError | pl.exceptions.SchemaError) or is_panic(error)):
+        return {}
+    wide = (item.consumed for item in done if item.accepted and item.fit is not None and item.fit.widened)
+    return {consumed.file: f"{consumed.name} does not fit {table.name}: {in_words(error)}" for consumed in wide}
 
 
 def _placed(item: Taken) -> dict[str, str]:
@@ -296,43 +363,3 @@ def _placed(item: Taken) -> dict[str, str]:
     if item.fit is None:
         return {}
     return {target: item.renamed.get(name, name) for name, target in item.fit.places.items() if item.renamed.get(name, name) != target}
-
-
-def _refused(item: Taken, found: Fit, reason: str) -> Taken:
-    whole = item.rejects.clear().vstack(pl.DataFrame([(item.consumed.file, None, None, None, reason)], schema=item.rejects.schema, orient="row"))
-    consumed = item.consumed.model_copy(update={"rows": 0, "rejects": 1, "reason": reason})
-    return replace(item, consumed=consumed, parts=None, held=None, schema=pl.Schema(), rejects=whole, renamed={}, conversions={}, fit=found)
-
-
-def _put_together(done: list[Taken], schema: pl.Schema, parts: Path) -> Content:
-    """The rows of all files as the parts of one commit. Large parts that are in the table's shape already stay as they are; the others are joined."""
-    content, rest = Content(), []
-    for number, item in enumerate(done):
-        if item.parts is None or item.content is None or not _is_shaped(item, schema) or sum(p.stat().st_size for p in parts_in(item.parts)) < _LARGE:
-            rest.append(item)
-            continue
-        parts.mkdir(exist_ok=True)
-        item.parts.rename(parts / f"{number:05d}")
-        content += item.content
-    if any(item.accepted for item in rest) or len(rest) == len(done):
-        write_parts(_all_rows(rest, schema), parts / "rest")
-        sums = scan_parts(parts / "rest", schema).select(content_sums([n for n in schema if n != RESCUED])).collect(engine="streaming")
-        content += read_sums(sums.row(0, named=True))
-    return content
-
-
-def _is_shaped(item: Taken, schema: pl.Schema) -> bool:
-    """Whether the file's columns are the table's as they stand, or lack some."""
-    return item.fit is not None and item.fit.plain and all(schema.get(name) == dtype for name, dtype in item.schema.items())
-
-
-def _all_rows(done: list[Taken], schema: pl.Schema) -> pl.LazyFrame:
-    frames = [_shaped(frame, item, item.fit, schema) for item in done if item.fit for frame in item.frames()]
-    return pl.concat(frames).select(list(schema)) if frames else pl.LazyFrame(schema=schema)
-
-
-def _shaped(frame: pl.LazyFrame, item: Taken, found: Fit, schema: pl.Schema) -> pl.LazyFrame:
-    """The rows of a file in the table's columns; those that it lacks are null."""
-    if not _is_shaped(item, schema):
-        return found.frame(frame, schema)
-    return frame.select(pl.col(name) if name in item.schema else pl.lit(None, dtype).alias(name) for name, dtype in schema.items())

@@ -15,7 +15,8 @@ from lake.content import Content, content_sums, read_sums
 from lake.contract import FILE, LANDED, PROVENANCE, RESCUED, ROW
 from lake.datafile import scan_parts, sink_parts
 from lake.dtypes import gate
-from lake.errors import DiskFull, DTypeRefused, FileRejected, LakeError, translated
+from lake.errors import DTypeRefused, FileRejected
+from lake.guard import blamed
 from lake.place import place_of
 from lake.reading.delimited import Parsed
 from lake.reading.dialect import Continued, Dialect
@@ -97,8 +98,13 @@ def _take_member(
         parsed = written.parsed
         consumed = ConsumedFile(file=place, name=name, rows=written.rows, rejects=parsed.rejects.height, mended=parsed.mended, after=after or 0)
         consumed = _accounted(consumed, parsed)
-    except (FileRejected, DTypeRefused, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        rejected = _as_rejection(error, name, dialect)
+        if written.rows + parsed.rejects.height != parsed.records and only is None:
+            raise FileRejected(
+                f"{name}: {counted(parsed.records, 'record')} in the file, but {counted(written.rows, 'row')} and {counted(parsed.rejects.height, 'reject')}",
+                "This is a defect in lake; the bytes are kept in raw",
+            )
+    except BaseException as error:  # noqa: BLE001  # whatever a library raises, panics too: what is no fault of the file goes on
+        rejected = blamed(error, f"{name} cannot be read as {dialect.format}")
         whole = pl.DataFrame(
             [(place, None, None, None, rejected.message)],
             schema={FILE: pl.String, ROW: pl.Int64, "line": pl.Int64, "bytes": pl.Binary, "reason": pl.String},
@@ -107,12 +113,6 @@ def _take_member(
         return Taken(ConsumedFile(file=place, name=name, rows=0, rejects=1, reason=rejected.message), None, pl.Schema(), whole, {}, {})
     finally:
         (folder / "spool" / "plain").unlink(missing_ok=True)
-    rows = written.rows
-    if rows + parsed.rejects.height != parsed.records and only is None:
-        raise LakeError(
-            f"{name}: {counted(parsed.records, 'record')} in the file, but {counted(rows, 'row')} and {counted(parsed.rejects.height, 'reject')}",
-            "This is a defect in lake; nothing was published",
-        )
     rejects = parsed.rejects.with_columns(pl.lit(place).alias(FILE)).select(FILE, ROW, "line", "bytes", "reason")
     renamed, conversions = dialect.renamed | parsed.renamed, written.conversions | parsed.notes
     return Taken(
@@ -188,19 +188,6 @@ def _beginning(local: Path, compression: Compression | None, name: str, length: 
 
 def _as_it_was(continued: Continued) -> Dialect:
     return Dialect.model_validate(continued.dialect)
-
-
-def _as_rejection(error: BaseException, name: str, dialect: Dialect) -> LakeError:
-    """Why the file is rejected whole. Some damage shows only when the rows are really read; a full disk is no fault of the file."""
-    if isinstance(error, LakeError):
-        return error
-    told = translated(error, name)
-    if isinstance(told, DiskFull):
-        raise told
-    return FileRejected(
-        f"{name} cannot be read as {dialect.format}: {told.message}",
-        "A corrected file lands beside it; `lake preview` shows how it is read, and hints= how it should be",
-    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import polars as pl
 
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
+from lake.guard import blamed
 from lake.reading.columnar import read_columnar
 from lake.reading.confined.asking import ask
 from lake.reading.confined.work import parsed_from
@@ -26,7 +27,6 @@ from lake.reading.structural import MARK, STRUCTURE, WHY
 from lake.reading.text import Between, mark_of, restored, transcoded
 from lake.reading.unpack import Compression, compression_of, kept_open, members, most_bytes, unpack
 from lake.reading.view import view_of
-from lake.wording import in_words
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
 _SMALL_DOCUMENT = 1 << 22  # bytes
@@ -39,19 +39,24 @@ def examine(path: Path, compression: Compression | None, name: str, hints: Hints
     try:
         inside = members(path, compression, name, most_bytes(path, compression, hints.most_bytes))
         with kept_open(path, compression, name):
-            found += [_examine_member(path, compression, member, inner, name, hints, earlier) for member, inner in inside]
-    except FileRejected as rejected:
-        return [Dialect(format="binary", problem=rejected.message)]
+            found += [_examined(path, compression, member, inner, name, hints, earlier) for member, inner in inside]
+    except BaseException as error:  # noqa: BLE001  # whatever a library raises over it, panics too
+        return [Dialect(format="binary", problem=blamed(error, f"{name} cannot be looked into").message)]
     return found or [Dialect(format="empty", problem=f"{name} is an archive with nothing in it")]
+
+
+def _examined(path: Path, compression: Compression | None, member: str | None, inner: str, name: str, hints: Hints, earlier: Sequence[Dialect]) -> Dialect:
+    """The dialect of one file; whatever is raised while it is looked for is its problem."""
+    try:
+        return _examine_member(path, compression, member, inner, name, hints, earlier)
+    except BaseException as error:  # noqa: BLE001  # as above
+        return Dialect(member=member, format="binary", problem=blamed(error, f"{inner} cannot be looked into").message)
 
 
 def _examine_member(
     path: Path, compression: Compression | None, member: str | None, inner: str, name: str, hints: Hints, earlier: Sequence[Dialect]
 ) -> Dialect:
-    try:
-        head, tail, between = _ends(path, compression, member, name, most_bytes(path, compression, hints.most_bytes))
-    except FileRejected as rejected:
-        return Dialect(member=member, format="binary", problem=rejected.message)
+    head, tail, between = _ends(path, compression, member, name, most_bytes(path, compression, hints.most_bytes))
     if head[257:262] == b"ustar":
         return Dialect(member=member, format="binary", problem=f"{inner} is a tar archive; land the files in it")
     dialect = find_dialect(head, inner, member, hints, tail, between, earlier).model_copy(update={"most_bytes": hints.most_bytes})
@@ -130,8 +135,8 @@ def read_member(
     if dialect.format == "empty":
         return Parsed(pl.LazyFrame(schema={ROW: pl.Int64(), RESCUED: pl.String()}), pl.DataFrame(schema=REJECTS), 0)
     most = None if ours else most_bytes(path, compression, dialect.most_bytes)
-    plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
     try:
+        plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
         if dialect.format == "csv":
             parsed = _read_text(plain, dialect, spool, strict=strict, proving=proving)
             if dialect.encoding != "utf-8":
@@ -148,8 +153,8 @@ def read_member(
             return parsed_from(told, into)
         rows = int(ask("columnar", plain, name, kind=dialect.format)["rows"])
         return read_columnar(plain, dialect, rows)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
-        raise FileRejected(f"{name} cannot be read as {dialect.format}: {_brief(error)}", "Its bytes are kept in raw; correct it and land it again") from None
+    except BaseException as error:  # noqa: BLE001  # whatever a library raises over it, panics too
+        raise blamed(error, f"{name} cannot be read as {dialect.format}") from None
 
 
 def _read_text(plain: Path, dialect: Dialect, spool: Path, *, strict: bool, proving: bool) -> Parsed:
@@ -227,7 +232,3 @@ def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         raise FileRejected(
             f"the text is not {encoding}: {error.reason} at byte {error.start}", "Declare the encoding on the source: Hints(encoding=…)"
         ) from None
-
-
-def _brief(error: BaseException) -> str:
-    return in_words(error)

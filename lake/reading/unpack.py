@@ -95,7 +95,7 @@ def kept_open(path: Path, compression: Compression | None, name: str) -> Iterato
         yield
         return
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(FileRejected), _rejecting(name):
+        with contextlib.suppress(Exception):  # reading it says what is wrong with it
             _opened_here.archive = stack.enter_context(_archive(path, name))
             _opened_here.path = path
         try:
