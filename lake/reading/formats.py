@@ -70,7 +70,7 @@ def format_of(head: bytes, name: str, *, cut: bool = False) -> Format:
     if text.startswith("["):
         return "json" if suffix == "json" or _begins_json_array(text) else "csv"
     if text.startswith("{"):
-        return "ndjson" if suffix in ("ndjson", "jsonl") or _has_json_lines(text) else "json"
+        return "ndjson" if (suffix in ("ndjson", "jsonl") and not _spans_lines(text)) or _has_json_lines(text) else "json"
     if suffix in ("json", "ndjson", "jsonl"):
         return "ndjson"
     return "csv"
@@ -111,6 +111,15 @@ def _has_json_lines(text: str) -> bool:
     """Whether one object stands on each line; a document that is one object on one line may hold a list of records."""
     lines = [line for line in text.split("\n")[:20] if line.strip()]
     return len(lines) > 1 and 2 * sum(map(_is_json_object, lines)) >= len(lines)
+
+
+def _spans_lines(text: str) -> bool:
+    """Whether the first object goes over several lines, or carriage returns alone stand between objects: one after another they are read as a document."""
+    try:
+        end = json.JSONDecoder().raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return False  # damaged, or longer than what is looked at
+    return "\n" in text[:end] or "\r" in text[:end] or bool(re.match(r"[ \t]*\r[ \t]*\{", text[end:]))
 
 
 def _is_json_object(line: str) -> bool:

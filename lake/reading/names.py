@@ -131,6 +131,10 @@ def _are_labels(rows: list[list[str]]) -> bool:
     return len(first) > 1
 
 
+_CODE = re.compile(r"(?=(?:[^\d]*\d){4})[\w-]{12,}")  # letters and digits, such as keys that programs make
+_MOST_RECORDS_LACK = 0.9
+
+
 def is_header(first: list[str], body: list[list[str]]) -> tuple[int, str]:
     """Whether the first record is names: it is unless its values are of the kinds of the columns below, and no run of years."""
     numbers = [cell for cell in first if kind_of(cell) not in (TEXT, NOTHING)]
@@ -147,7 +151,7 @@ def is_header(first: list[str], body: list[list[str]]) -> tuple[int, str]:
         return 1, f"{differing[0][:40]!r} stands above a column of {'numbers' if NUMBER in shape else 'dates'}"
     if alike:
         return 0, f"{alike[0][:40]!r} in the first line is like the values below it"
-    again = [cell for i, cell in enumerate(first) if cell and "@" in cell and sum("@" in row[i] for row in body if i < len(row)) == len(body)]
+    again = [cell for i, cell in enumerate(first) if _is_like(cell, [row[i] for row in body if i < len(row)], len(body))]
     if again and body:
         return 0, f"{again[0][:40]!r} in the first line is like the values below it"
     repeats = [i for i, cell in enumerate(first) if cell and sum(1 for row in body if i < len(row) and row[i] == cell) > 1]
@@ -156,8 +160,24 @@ def is_header(first: list[str], body: list[list[str]]) -> tuple[int, str]:
     return 1, "nothing tells the first line from the others, so it is taken for names"
 
 
+def _is_like(cell: str, below: list[str], records: int) -> bool:
+    """Whether a cell and all below it are addresses, or long codes of about one length: no name looks so."""
+    signs = [sign for sign in ("@", "://") if sign in cell]
+    if signs:
+        return len(below) == records and all(any(sign in other for sign in signs) for other in below)
+    code = cell.strip()
+    if not _CODE.fullmatch(code) or len(below) < _MOST_RECORDS_LACK * records:
+        return False
+    return all(_CODE.fullmatch(other.strip()) and 8 * abs(len(other.strip()) - len(code)) <= len(code) for other in below)
+
+
 def _counts_up(cells: list[str]) -> bool:
-    """Whether a corner that is no number is followed by numbers in order, as many as make it no accident."""
+    """Whether a corner that is no number is followed by numbers in order, as many as make it no accident; or a name stands beside those from 0 or 1 on."""
+    numbered = [cell for cell in cells if re.fullmatch(r"\d+", cell)]
+    others = [cell for cell in cells if cell not in numbered]
+    in_order = 4 <= len(numbered) == len(cells) - 1 and numbered in ([str(i + begin) for i in range(len(numbered))] for begin in (0, 1))
+    if in_order and kind_of(others[0]) == TEXT:
+        return True
     if len(cells) < 4 or kind_of(cells[0]) not in (TEXT, NOTHING) or (cells[0].strip() and len(cells) < 6):
         return False
     numbers = [float(cell) for cell in cells[1:] if re.fullmatch(r"\s*\d+(\.\d+)?\s*", cell)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import itertools
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +31,8 @@ from lake.reading.unpack import Compression, compression_of, kept_open, members,
 from lake.reading.view import view_of
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
+_FEWEST_LINES, _LONGEST_LINES = 4, 1 << 20  # a header is told by the records below it: so many lines are looked at, where they are no longer than this
+_LINE_ENDS = re.compile(rb"\r?\n|\r")
 _SMALL_DOCUMENT = 1 << 22  # bytes
 _COLUMNAR = (b"PAR1", b"ARROW1", b"PK\x03\x04")
 
@@ -73,7 +77,7 @@ def _examine_member(
 
 
 def _ends(path: Path, compression: Compression | None, member: str | None, name: str, most: int | None) -> tuple[bytes, bytes | None, Between]:
-    """The first 64 KiB, or the first line if that is longer, the last from a multiple of four on (None if the first are all), and what is between.
+    """The first 64 KiB, or the first four lines up to a MiB, or the first if that is longer, the last from a multiple of four on (None if the first are all), and what is between.
 
     Damage further on shows later. Of a file whose first bytes are not ASCII nothing between is looked at.
     """
@@ -81,10 +85,13 @@ def _ends(path: Path, compression: Compression | None, member: str | None, name:
     chunks = unpack(path, compression, member, name, most)
     for chunk in chunks:
         head += chunk
-        if len(head) >= _HEAD and (b"\n" in head or b"\r" in head or len(head) > _LONGEST_HEADER):
+        if len(head) < _HEAD:
+            continue
+        lines = sum(1 for _ in itertools.islice(_LINE_ENDS.finditer(head), _FEWEST_LINES))
+        if lines == _FEWEST_LINES or len(head) > (_LONGEST_LINES if lines else _LONGEST_HEADER):
             break
-    ends = [at for sign in (b"\n", b"\r") if (at := head.find(sign)) >= 0]
-    limit = max(_HEAD, min(ends, default=len(head)) // 4 * 4 + 4)
+    ends = [end.start() for end in itertools.islice(_LINE_ENDS.finditer(head), _FEWEST_LINES)] or [len(head)]
+    limit = max(_HEAD, next((end for end in reversed(ends) if end <= _LONGEST_LINES), ends[0]) // 4 * 4 + 4)
     if head.count(b'"', 0, limit) % 2:
         limit = len(head)  # a quoted value goes on
     size, rest, head = len(head), head[limit:], head[:limit]

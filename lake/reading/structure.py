@@ -19,8 +19,8 @@ from lake.wording import counted, several
 _COMMENTS = ("#", "##", "//", "%", "--")
 _MOST_FOOTER, _MOST_TITLES = 20, 12
 _FOOTER = re.compile(
-    r"\W*(?:total|totals|sum|source|sources|quelle|note|notes|remark|footnote|rows?|records?|row count|count|generated|exported|created|report|printed|end of|eof"
-    r"|legend|copyright|disclaimer|page \d|data (?:source|from|provided)|last updated|updated)\b.*|©.*|\*+\s?\w.*|\(?\d[\d,. ]* (?:rows?|records?|lines?|entries|results?|items?)\b.*|[^\W\d]+(?: [^\W\d]+){0,3}\s?[:=]\s?\d[\d., ]*",
+    r"\W*(?:total|totals|sum|source|sources|quelle|note|notes|remark|footnote|row count|generated|exported|created|report|printed|end of|eof"
+    r"|legend|copyright|disclaimer|page \d|data (?:source|from|provided)|last updated|updated)\b.*|(?:rows?|records?|count)\b(?:\W*|\W*[:=(\d].*|\s+(?:read|returned|exported|affected|written|in|of)\b.*)|©.*|\*+\s?\w.*|\(?\d[\d,. ]* (?:rows?|records?|lines?|entries|results?|items?)\b.*|[^\W\d]+(?: [^\W\d]+){0,3}\s?[:=]\s?\d[\d., ]*",
     re.IGNORECASE | re.DOTALL,
 )
 _TOTAL = re.compile(
@@ -120,7 +120,7 @@ def _comment_of(lines: list[Line], known: Known) -> str | None:
             continue  # in a single column, only titles are told from values
         if sign in ("--", "%") and any(re.match(r"--?[\d.]|%\w", line.text) for line in begun):
             continue
-        fitting = [line for line in begun if width and len(line.fields) == width]
+        fitting = [line for line in begun if width and len(line.fields) == width and _count(line.fields) > 1]  # not words that delimiters fill up
         if fitting and (fitting != begun[-1:] or len(begun) == 1 or sign == "##"):
             continue
         return sign
