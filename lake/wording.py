@@ -24,6 +24,9 @@ _SPELLED: tuple[tuple[str, str], ...] = (
     (r"datetime '(.*)' is ambiguous in time zone '(.*)'\.?", r"\1 comes twice in time zone \2"),
     (r"invalid `(hex|base64)` encoding found", r"a text is no \1"),
 )
+_PANIC = re.compile(
+    r"called `\w+::\w+\(\)` on an? |assertion .*failed|internal error: entered unreachable|not (yet )?implemented|index out of bounds: |attempt to "
+)
 _NO_COLUMN = re.compile(r'unable to find column "(.*?)"; valid columns: \[(.*)\]\.?(?: Did you mean .*)?')
 _OWN_FILE = "a file of lake's own"
 _SPOOL = re.compile(r"""(?:file://(?=/)|(?<![:/\w]))/[^\n]*?/spool/[^\s'"`,;:()<>\[\]]+""")
@@ -53,6 +56,9 @@ def in_words(error: BaseException | str) -> str:
     Where the error is one of Python's, its kind comes first. What is very long ends after a whole word.
     """
     text = str(error).strip()
+    if _PANIC.match(text):
+        said = re.search(r'ErrString\("((?:[^"\\]|\\.)*)"\)', text)
+        text = said[1].partition("\\n")[0] if said else "the library broke off at what it does not know, or at damage"
     if "Traceback (most recent call last)" in text:
         text = next((line for line in reversed(text.splitlines()) if line.strip()), text)
     for mark in _AFTERWARDS:

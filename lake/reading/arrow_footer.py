@@ -29,7 +29,7 @@ def check_batches(path: Path, columns: int, rows: int) -> None:
     """
     try:
         with path.open("rb") as handle:
-            footer, begin = _footer(handle)
+            footer, begin = read_footer(handle)
             batches = list(_blocks(footer, _BATCHES))
             _check_gaps(handle, [*_blocks(footer, _DICTIONARIES), *batches], begin)
             lengths = [_rows(handle, at, length, columns, number) for number, (at, length, _) in enumerate(batches, 1)]
@@ -41,7 +41,7 @@ def check_batches(path: Path, columns: int, rows: int) -> None:
         raise FileRejected(told, "Write the file again; its bytes are kept in raw")
 
 
-def _footer(handle: IO[bytes]) -> tuple[bytes, int]:
+def read_footer(handle: IO[bytes]) -> tuple[bytes, int]:
     """The footer, and where it begins."""
     size = handle.seek(0, 2)
     handle.seek(max(0, size - 10))
@@ -81,10 +81,10 @@ def _rows(handle: IO[bytes], at: int, length: int, columns: int, number: int) ->
     said = handle.read(length)
     said = said[8:] if said.startswith(_MESSAGE) else said[4:]
     message = struct.unpack_from("<I", said)[0]
-    batch = _pointed(said, _field(said, message, _HEADER))
-    held = _field(said, batch, _LENGTH)
+    batch = pointed_at(said, field_at(said, message, _HEADER))
+    held = field_at(said, batch, _LENGTH)
     rows = int(struct.unpack_from("<q", said, held)[0]) if held is not None else 0
-    nodes = _pointed(said, _field(said, batch, _NODES))
+    nodes = pointed_at(said, field_at(said, batch, _NODES))
     count = struct.unpack_from("<I", said, nodes)[0]
     for i in range(count if count == columns else min(count, 1)):
         values = struct.unpack_from("<q", said, nodes + 4 + 16 * i)[0]
@@ -96,16 +96,16 @@ def _rows(handle: IO[bytes], at: int, length: int, columns: int, number: int) ->
 
 def _blocks(footer: bytes, number: int) -> Iterator[tuple[int, int, int]]:
     """Where messages stand: the place, and the lengths of what is said and of what it is said of."""
-    held = _field(footer, struct.unpack_from("<I", footer)[0], number)
+    held = field_at(footer, struct.unpack_from("<I", footer)[0], number)
     if held is None:
         return
-    listed = _pointed(footer, held)
+    listed = pointed_at(footer, held)
     for i in range(struct.unpack_from("<I", footer, listed)[0]):
         at, length, body = struct.unpack_from("<qi4xq", footer, listed + 4 + 24 * i)
         yield at, length, body
 
 
-def _field(data: bytes, table: int, number: int) -> int | None:
+def field_at(data: bytes, table: int, number: int) -> int | None:
     """Where a field of a table of FlatBuffers stands; None where it has its default."""
     fields = table - struct.unpack_from("<i", data, table)[0]
     if not 0 <= fields < len(data):
@@ -115,7 +115,7 @@ def _field(data: bytes, table: int, number: int) -> int | None:
     return table + place if place else None
 
 
-def _pointed(data: bytes, place: int | None) -> int:
+def pointed_at(data: bytes, place: int | None) -> int:
     """What a field points to."""
     if place is None:
         raise ValueError("something is missing that every Arrow file has")

@@ -18,14 +18,23 @@ from lake.type_names import type_name
 from lake.wording import counted
 
 
-def read_columnar(path: Path, dialect: Dialect, rows: int) -> Parsed:
-    """The rows of a Parquet or Arrow file, read when they are used. `rows` came when it was read whole: FileRejected where it says that it has others."""
-    parsed = numbered(pl.scan_parquet(path, glob=False) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
+def read_columnar(path: Path, dialect: Dialect, rows: int, wide: list[str]) -> Parsed:
+    """The rows of a Parquet or Arrow file, read when they are used. `rows` came when it was read whole: FileRejected where it says that it has others.
+
+    `wide` are columns with instants that nanoseconds cannot count: these are read in microseconds.
+    """
+    schema = in_microseconds(pl.Schema(pl.read_parquet_schema(path)), wide) if wide else None
+    parsed = numbered(pl.scan_parquet(path, glob=False, schema=schema) if dialect.format == "parquet" else pl.scan_ipc(path, glob=False))
     if parsed.records != rows:
         raise FileRejected(
             f"the file says that it has {counted(parsed.records, 'row')}, and {rows:,} can be read", "Write the file again; its bytes are kept in raw"
         )
     return parsed
+
+
+def in_microseconds(schema: pl.Schema, columns: list[str]) -> pl.Schema:
+    """The schema with instants in microseconds in these columns."""
+    return pl.Schema(dict(schema) | dict.fromkeys(columns, pl.Datetime("us")))
 
 
 def check_depth(schema: pl.Schema) -> None:

@@ -20,6 +20,8 @@ _LONGEST = 1 << 28  # bytes of a footer
 _SCHEMA, _ROWS, _GROUPS = 2, 3, 4  # the numbers of fields in the format's own description (parquet.thrift)
 _COLUMNS, _ROWS_OF_GROUP = 1, 3
 _ELSEWHERE, _ABOUT, _VALUES, _PATH, _SIZE, _DATA, _DICTIONARY = 1, 3, 5, 3, 7, 9, 11
+_KEPT, _KEY, _VALUE = 5, 1, 2
+_KIND, _INT96 = 1, 3
 _REPETITION, _NAME, _REPEATED = 3, 4, 2
 
 
@@ -37,6 +39,25 @@ def check_rows(path: Path, rows: int) -> None:
         why = error if isinstance(error, ValueError) else "it is not what every Parquet file has"
         raise FileRejected(f"the file's footer cannot be read: {why}", "Write the file again; its bytes are kept in raw") from None
     _check_nothing_else(path, max(ends, default=len(_MAGIC)), footer)
+
+
+def kept_schema(path: Path) -> tuple[bytes, int] | None:
+    """The Arrow schema that a Parquet file keeps beside its own, as it stands there (in base64), and where; None if it keeps none. Raises ValueError."""
+    told, begin = _footer(path)
+    kept = next((bytes(one[_VALUE]) for one in told.get(_KEPT, []) if one[_KEY] == b"ARROW:schema"), None)
+    if not kept:
+        return None
+    with path.open("rb") as handle:
+        handle.seek(begin)
+        at = handle.read().find(kept)
+    return (kept, begin + at) if at >= 0 else None
+
+
+def columns_of_96_bits(path: Path) -> list[str]:
+    """The columns, not inside others, whose instants are days and nanoseconds of a day in 96 bits: more than 64 bits of nanoseconds can count."""
+    told, _ = _footer(path)
+    abouts = [column[_ABOUT] for group in told[_GROUPS] for column in group[_COLUMNS]]
+    return list(dict.fromkeys(about[_PATH][0].decode() for about in abouts if about[_KIND] == _INT96 and len(about[_PATH]) == 1))
 
 
 def _check_counts(told: int, groups: list[tuple[int, list[dict[int, Any]]]], rows: int, repeated: set[bytes]) -> None:

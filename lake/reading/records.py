@@ -29,6 +29,7 @@ from lake.reading.structural import MARK, STRUCTURE, WHY
 from lake.reading.text import Between, mark_of, restored, transcoded
 from lake.reading.unpack import Compression, compression_of, kept_open, members, most_bytes, unpack
 from lake.reading.view import view_of
+from lake.reading.zones import with_known_zones
 
 _HEAD, _LONGEST_HEADER = 1 << 16, 1 << 24
 _FEWEST_LINES, _LONGEST_LINES = 4, 1 << 20  # a header is told by the records below it: so many lines are looked at, where they are no longer than this
@@ -68,7 +69,8 @@ def _examine_member(
         return _examine_workbook(path, compression, dialect, name, hints)
     if compression is None and dialect.format in ("parquet", "arrow") and not dialect.problem:
         try:
-            named = ask("names", path, inner, kind=dialect.format)["names"]
+            with tempfile.TemporaryDirectory() as folder:
+                named = ask("names", with_known_zones(path, dialect.format, Path(folder)), inner, kind=dialect.format)["names"]
         except (FileRejected, ValueError) as error:
             why = error.message if isinstance(error, FileRejected) else f"{inner} begins like {dialect.format} but cannot be read: {error}"
             return dialect.model_copy(update={"format": "binary", "problem": why})
@@ -158,8 +160,9 @@ def read_member(
             into = spool / "read"
             told = ask("document" if dialect.format == "json" else "workbook", plain, name, dialect=dialect.model_dump(), into=str(into))
             return parsed_from(told, into)
-        rows = int(ask("columnar", plain, name, kind=dialect.format)["rows"])
-        return read_columnar(plain, dialect, rows)
+        plain = with_known_zones(plain, dialect.format, spool)
+        told = ask("columnar", plain, name, kind=dialect.format)
+        return read_columnar(plain, dialect, int(told["rows"]), told["wide"])
     except BaseException as error:  # noqa: BLE001  # whatever a library raises over it, panics too
         raise blamed(error, f"{name} cannot be read as {dialect.format}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import select
@@ -15,17 +16,18 @@ import polars as pl
 
 from lake.errors import FileRejected
 from lake.reading.arrow_footer import check_batches
-from lake.reading.columnar import check_depth
+from lake.reading.columnar import check_depth, in_microseconds
 from lake.reading.delimited import Parsed
 from lake.reading.dialect import Dialect, Hints
 from lake.reading.json_records import read_document
-from lake.reading.parquet_footer import check_rows
+from lake.reading.parquet_footer import check_rows, columns_of_96_bits
 from lake.reading.sheet import read_workbook
 from lake.reading.workbook import lay_out
 from lake.wording import in_words
 
 _IDLE = 20.0  # seconds without a question
 _LONGEST = 6 * 3600  # seconds: who asks has ended by then, or would have ended this process
+_LEAST, _MOST = -(2**63), 2**63 - 1  # what an instant becomes that 64 bits cannot count
 _ROWS, _REJECTS, _STRUCTURE = "rows.arrow", "rejects.arrow", "structure.arrow"
 
 
@@ -103,11 +105,36 @@ def _columnar(path: Path, kind: str) -> dict[str, Any]:
         rows.sink_batches(lambda some: heights.append(some.height), engine="streaming")
         count = sum(heights)
         check_rows(path, count)
+        wide = _beyond_nanoseconds(path, schema)
     else:
+        wide = []
         rows.sink_parquet(os.devnull, compression="uncompressed", engine="streaming")  # mapped into memory, and so not read before it is used
         count = int(rows.select(pl.nth(0).len() if schema else pl.len()).collect(engine="streaming").item())
         check_batches(path, 0 if any(dtype.is_nested() for dtype in schema.dtypes()) else len(schema), count)
-    return {"rows": count}
+    return {"rows": count, "wide": wide}
+
+
+def _beyond_nanoseconds(path: Path, schema: pl.Schema) -> list[str]:
+    """The columns of 96 bits with instants that 64 bits of nanoseconds cannot count, which Polars would put in the year 2262: to be read in microseconds.
+
+    Raises FileRejected where others of such a column are finer than that.
+    """
+    columns = [name for name in columns_of_96_bits(path) if schema.get(name) == pl.Datetime("ns")]
+    if not columns:
+        return []
+    rows = pl.scan_parquet(path, glob=False, schema=in_microseconds(schema, columns))
+    least, most = dt.datetime(1677, 9, 22), dt.datetime(2262, 4, 11)  # noqa: DTZ001  # as the column, of no zone
+    beyond = rows.select((~pl.col(name).is_between(least, most)).any().alias(name) for name in columns).collect(engine="streaming").row(0, named=True)
+    wide = [name for name in columns if beyond[name]]
+    fine = [(pl.col(name).dt.nanosecond() % 1000 != 0) & ~pl.col(name).to_physical().is_in([_LEAST, _MOST]) for name in wide]
+    found = (
+        pl.scan_parquet(path, glob=False).select(each.any().alias(name) for name, each in zip(wide, fine, strict=True)).collect(engine="streaming")
+        if wide
+        else None
+    )
+    if found is not None and (both := [name for name in wide if found[name].item()]):
+        raise FileRejected(f"column {both[0]} has instants finer than microseconds beside some that nanoseconds cannot count", "Write it in microseconds")
+    return wide
 
 
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
