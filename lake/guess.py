@@ -23,6 +23,7 @@ _MOST_DIGITS = 38
 _TRUSTED_DIGITS = 15  # significant digits that come back from a 64-bit float as they were
 _WIDE = "more digits than a 64-bit number holds"
 _INSTANT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$"
+_FINE = r":\d\d\.\d{6}\d*[1-9]"
 _COMMA = r"^[+-]?\d{1,3}(\.?\d{3})*,\d+$"
 
 
@@ -90,7 +91,7 @@ def _counts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
         "behind": told.str.extract(r"\.(\d*)", 1).str.len_chars().max(), "zeros": told.str.contains(r"^[+-]?0\d").sum(),
         "fraction": told.str.contains(_FRACTION).sum(), "fixed": told.str.contains(_FIXED).sum(),
         "least": told.str.extract(_FIXED, 1).str.len_chars().min(), "most": told.str.extract(_FIXED, 1).str.len_chars().max(),
-        "date": date_of(told).is_not_null().sum(), "instant": told.str.contains(_INSTANT).sum(),
+        "date": date_of(told).is_not_null().sum(), "instant": told.str.contains(_INSTANT).sum(), "fine": told.str.contains(_FINE).sum(),
         "zone": told.str.contains(r"(Z|\d[+-]\d\d:?\d\d)$").sum(), "bool": told.str.to_lowercase().is_in(["true", "false"]).sum(), "comma": told.str.contains(_COMMA).sum(),
     }  # fmt: skip
 
@@ -126,6 +127,8 @@ def _guess_text(dtype: pl.DataType, counted: dict[str, Any]) -> tuple[pl.DataTyp
         return _guess_number(dtype, counted)
     if counted["date"] == told:
         return pl.Date(), ""
+    if counted["instant"] == told and counted["fine"]:
+        return dtype, "instants finer than microseconds: text keeps them"
     if counted["instant"] == told:
         zone = "UTC" if counted["zone"] == told else None
         return pl.Datetime("us", zone), "text in bronze: parse it in the hop, which knows its zone"

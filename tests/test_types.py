@@ -246,6 +246,16 @@ def test_what_is_rescued_is_the_value_that_stood_there(run: Run, tmp_path: Path)
     ]
 
 
+def test_no_guess_is_an_instant_that_would_be_cut() -> None:
+    """Nanoseconds are kept as text; zeros after microseconds say nothing."""
+    for texts, guess, remark in (
+        (["2024-01-05T10:00:00.123456789Z"], pl.String(), "instants finer than microseconds: text keeps them"),
+        (["2024-01-05T10:00:00.123456000Z"], UTC, "text in bronze"),
+    ):
+        (column,) = guess_columns(pl.LazyFrame({"at": texts}), {}, 1)
+        assert (column.guess, column.remark.startswith(remark)) == (guess, True)
+
+
 def test_no_guess_is_a_date_of_two_digits() -> None:
     """It would be the year 24."""
     (column,) = guess_columns(pl.LazyFrame({"day": ["24-01-05", "24-01-06"]}), {}, 2)

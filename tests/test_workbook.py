@@ -17,6 +17,7 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lake
 from lake.contract import RESCUED, ROW
 from lake.dtypes import gate
 from lake.errors import FileRejected
@@ -338,6 +339,7 @@ def test_formulas_without_a_stored_value_are_named(empty: str, run: Run, tmp_pat
     ]
     rows = run.snapshot(path_of(bronze.name), run.log(path_of(bronze.name)).version()).scan().select("n", "twice").collect().rows()
     assert rows == [(1.0, None), (2.0, None), (3.0, 7.0)]
+    assert "B2, B3" in lake.preview(tmp_path / "in" / "a.xlsx").main.why["formulas"]
 
 
 def test_many_formulas_without_values_are_counted() -> None:

@@ -48,7 +48,7 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     frame = frame.with_columns(pl.Series(ROW, [numbers[i] for i in kept], dtype=pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))
     told = pl.DataFrame(rejects, schema=REJECTS, orient="row")
     remarks = tuple(_unworked(marks.unstored) if marks.unstored else ())
-    return Parsed(frame.lazy(), told, len(numbers) + len(dialect.other_sheets), notes, renamed, remarks=remarks)
+    return Parsed(frame.lazy(), told, len(numbers) + len(dialect.other_sheets), notes, renamed, dict(zip(["formulas"], remarks, strict=False)), remarks=remarks)
 
 
 def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int], marks: Marks) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
