@@ -21,6 +21,20 @@ def test_comments_that_delimiters_fill_up_are_comments() -> None:
     assert found.rejects.height == 0
 
 
+def test_a_record_that_was_commented_out_is_no_row() -> None:
+    """Among many comments one has the fields of a record: it is rejected, as it may be one, and the others are comments."""
+    talk = "1;3\n# you better skip me\n6;7\n# and me\n" * 8
+    found = read(f"# kept by hand\na;b\n{talk}# 20;7\n1;9\n".encode(), "x.csv")
+    assert (found.frame.height, names(found)) == (17, ["a", "b"])
+    assert found.rejects["bytes"].to_list() == [b"# 20;7\n"]
+    assert found.structure["role"].to_list().count("comment") == 17
+
+
+def test_keys_that_begin_with_a_sign_are_records() -> None:
+    """No comment stands among them."""
+    assert read(b"key;n\n#1;4\n#2;5\n#3;6\n", "x.csv").frame["key"].to_list() == ["#1", "#2", "#3"]
+
+
 @pytest.mark.parametrize("width", [5_000, 9_800], ids=["lines below 64 KiB", "lines beyond"])
 def test_the_header_of_a_very_wide_file_is_told_by_the_records_below(width: int) -> None:
     """One line fills what is looked at first."""

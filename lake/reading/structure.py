@@ -108,6 +108,9 @@ def _lines_below(head: list[str], footer: int) -> int:
     return below
 
 
+_MOST_TALK = 10  # so many lines that are no records for each that would be one, and what begins so is a comment: a record that was commented out
+
+
 def _comment_of(lines: list[Line], known: Known) -> str | None:
     """The sign that lines above or between the records begin with, if no record does."""
     widths = Counter(len(line.fields) for line in lines if len(line.fields) > 1 and not line.text.startswith(_COMMENTS))
@@ -121,7 +124,7 @@ def _comment_of(lines: list[Line], known: Known) -> str | None:
         if sign in ("--", "%") and any(re.match(r"--?[\d.]|%\w", line.text) for line in begun):
             continue
         fitting = [line for line in begun if width and len(line.fields) == width and _count(line.fields) > 1]  # not words that delimiters fill up
-        if fitting and (fitting != begun[-1:] or len(begun) == 1 or sign == "##"):
+        if fitting and (fitting != begun[-1:] or len(begun) == 1 or sign == "##") and _MOST_TALK * len(fitting) > len(begun):
             continue
         return sign
     return None
