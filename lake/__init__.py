@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lake.hop import changes, hop
     from lake.lakehouse import Lake, open  # noqa: A004  # lake.open() is the name people type
     from lake.previewing import preview
-    from lake.reading.dialect import Hints
+    from lake.reading.hints import Hints
     from lake.rules import expect, fresh, null_share, references, row_count, unique
     from lake.source import Source
     from lake.table import Table
@@ -83,7 +83,7 @@ _HOMES = {
     "lake.handle": ("TableHandle",),
     "lake.lakehouse": ("Lake", "open"),
     "lake.previewing": ("preview",),
-    "lake.reading.dialect": ("Hints",),
+    "lake.reading.hints": ("Hints",),
     "lake.rules": ("expect", "fresh", "null_share", "references", "row_count", "unique"),
     "lake.source": ("Source",),
     "lake.table": ("Table",),

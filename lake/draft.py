@@ -11,7 +11,8 @@ import polars as pl
 
 from lake.contract import Contract
 from lake.guess import ABSENT, MOST_ROWS, Column
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.unpack import bare_name
 from lake.wording import counted
 
@@ -145,6 +146,8 @@ def found_hints(dialect: Dialect, hints: Hints) -> dict[str, Any]:
         for name in Hints.model_fields
         if name in Dialect.model_fields and name not in ("format", "most_bytes") and (value := getattr(dialect, name)) != Dialect.model_fields[name].default
     }
+    if dialect.written is not None:
+        found = {name: value for name, value in found.items() if name not in ("delimiter", "quote", "comment")} | dialect.told
     if dialect.format == "excel" and not dialect.other_sheets:
         found.pop("sheet", None)
     return {name: value for name, value in (found | given).items() if value is not None}

@@ -20,7 +20,8 @@ from lake.dtypes import gate
 from lake.errors import DeclarationError, FileRejected, LakeError, SourceError, UnknownName, translated
 from lake.guess import Column, guess_columns
 from lake.reading.delimited import REJECTS
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import Compression, compression_of
 from lake.wording import counted

@@ -24,7 +24,7 @@ from lake.meter import phase
 from lake.outcome import Outcome
 from lake.plan import Plan
 from lake.quarantine import open_rejects
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.reading.structural import SILENT
 from lake.receipts import files_in, receipt_of
 from lake.record import Ledger, Record

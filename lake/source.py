@@ -21,7 +21,7 @@ from lake.errors import DeclarationError, LakeError, NotFound, SourceError, Stor
 from lake.inbox import Inbox, chunks_of, look_into
 from lake.keys import Key, key_beyond, keys_under
 from lake.placing import here
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.store import Blob, Store
 from lake.table import Table
 from lake.wording import in_words

@@ -13,7 +13,7 @@ from lake.catalog import Catalog
 from lake.contract import PROVENANCE, Contract
 from lake.hop import Hop, changes, hop
 from lake.pipeline import Pipeline
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.release import find_release
 from lake.replay import replay
 from lake.run import Run

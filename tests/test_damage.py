@@ -14,7 +14,8 @@ import zstandard
 
 from lake.errors import FileRejected
 from lake.reading.delimited import _careful, _fast, count_text
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from tests.test_reading import NUMBERS, TYPED, read, written, zipped
 
 CSV = Hints(format="csv", delimiter=",")

@@ -15,7 +15,8 @@ from lake.contract import ROW
 from lake.errors import FileRejected
 from lake.reading import stretches
 from lake.reading.delimited import parts, read_delimited, texts
-from lake.reading.dialect import Hints, find_dialect
+from lake.reading.dialect import find_dialect
+from lake.reading.hints import Hints
 from lake.reading.text import restored, transcoded
 from tests.test_reading import HOSTILE, law, read
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import FileRejected
-from lake.reading.dialect import Dialect, Hints, find_dialect
+from lake.reading.dialect import Dialect, find_dialect
+from lake.reading.hints import Hints
 from tests.test_reading import law, read
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from lake.ingest import ingest
 from lake.landing import land
-from lake.reading.dialect import Hints, find_dialect
+from lake.reading.dialect import find_dialect
+from lake.reading.hints import Hints
 from lake.run import Run
 from lake.source import Source
 from tests.test_structure import bring

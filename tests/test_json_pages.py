@@ -10,7 +10,8 @@ from lake.errors import DeclarationError
 from lake.ingest import ingest
 from lake.landing import land
 from lake.previewing import preview
-from lake.reading.dialect import Dialect, Hints, find_dialect
+from lake.reading.dialect import Dialect, find_dialect
+from lake.reading.hints import Hints
 from lake.run import Run
 from lake.source import Source
 from tests.test_reading import read

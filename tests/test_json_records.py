@@ -17,7 +17,8 @@ import lake.reading.json_records as records
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
 from lake.reading.delimited import Parsed
-from lake.reading.dialect import Hints, column_names
+from lake.reading.dialect import column_names
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from tests.test_reading import law, read
 

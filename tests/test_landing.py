@@ -32,7 +32,7 @@ import lake.source
 from lake.errors import DeclarationError, SourceError
 from lake.landed import Landed
 from lake.landing import land
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.receipts import LANDINGS, RECEIPTS, receipts_between
 from lake.run import Run, begin_run
 from lake.settings import Settings

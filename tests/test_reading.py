@@ -30,7 +30,8 @@ from lake.contract import FILE, LANDED, RESCUED, ROW
 from lake.dtypes import gate
 from lake.errors import FileRejected
 from lake.reading.delimited import _careful, _fast, count_text
-from lake.reading.dialect import Dialect, Hints, column_names
+from lake.reading.dialect import Dialect, column_names
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import Compression, compression_of
 

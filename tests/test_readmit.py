@@ -12,7 +12,7 @@ import pytest
 
 from lake.catalog import Catalog
 from lake.landing import land
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.readmit import readmit_files, readmit_rows
 from lake.run import Run, begin_run
 from lake.settings import Settings

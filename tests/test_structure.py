@@ -15,7 +15,7 @@ from lake.errors import UnknownName
 from lake.ingest import ingest
 from lake.landing import land
 from lake.maintain import maintain
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.readmit import readmit_files
 from lake.record import Record
 from lake.run import Run

@@ -97,7 +97,8 @@ def test_a_file_of_a_header_alone_makes_empty_tables(run: Run, tmp_path: Path) -
 @pytest.mark.parametrize("name", ["x.csv", "x.json", "x.jsonl", "x.tsv", "x", "x.txt"])
 def test_noise_is_no_text_whatever_it_is_called(name: str) -> None:
     """300 random bytes, of many seeds, are never taken for a table."""
-    from lake.reading.dialect import Hints, find_dialect
+    from lake.reading.dialect import find_dialect
+    from lake.reading.hints import Hints
 
     found = {find_dialect(random.Random(seed).randbytes(300), name, None, Hints()).format for seed in range(300)}
     assert not found & {"csv", "json", "ndjson"}

@@ -23,7 +23,8 @@ from lake.dtypes import gate
 from lake.errors import FileRejected
 from lake.ingest import ingest
 from lake.landing import land
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
 from lake.reading.xlsx_marks import marks_of

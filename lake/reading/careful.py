@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lake.reading.fields import Cut, Fields, Record, is_foreign, is_torn, not_utf8, split_lines, told_line, with_lost_delimiter
 from lake.reading.kinds import NOTHING, TEXT, is_title, is_typed, kind_of, likeness, misfits
+from lake.reading.layouts import REFUSED
 from lake.reading.structural import AGAIN, COMMENT, WHY
 from lake.wording import counted
 
@@ -28,6 +29,7 @@ class Layout:
     """What the careful way must know of a file: its cut and width, the header's fields, the kinds of its columns, and the sign of a comment.
 
     `usual` is how many fields most records have, where that is more than the width: quotes are judged by it. In `edition` 1 the header again was a reject, and so were comments past the first 10,000: records of files that landed then keep their numbers.
+    `refusal` is why lines are rejected that could not be written anew (see `layouts`).
     `beside` is the encoding of lines that are not UTF-8, where they are told from damage; None where such lines are rejected.
     """
 
@@ -43,6 +45,7 @@ class Layout:
     edition: int = 2
     usual: int = 0
     beside: str | None = None
+    refusal: str | None = None
 
     def is_header(self, fields: list[str]) -> bool:
         """Whether a record is the header once more, as in files that were put one after another."""
@@ -142,6 +145,8 @@ class Careful:
             return self._blank(lines, i, final=final)
         if layout.comment is not None and bare.startswith(layout.comment):
             return 1, self._comment(line, bare)
+        if layout.refusal is not None and bare.startswith(REFUSED):
+            return 1, Piece(self.line, line, reason=layout.refusal)
         if self.passing is not None:
             return self._other(line)
         mark = "\ufeff" if line.startswith("\ufeff") else ""

@@ -138,6 +138,7 @@ def layout_of(dialect: Dialect) -> Layout:
     return Layout(
         cut, len(dialect.columns), header, dialect.shape, dialect.comment, told, dialect.trailing, dialect.rest, dialect.table, dialect.edition, dialect.usual,
         dialect.beside if dialect.encoding == "utf-8" and dialect.edition > _UTF_8_ALONE else None,
+        dialect.written.refusal if dialect.written is not None else None,
     )  # fmt: skip
 
 

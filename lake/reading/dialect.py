@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from lake.contract import FILE, LANDED, RESCUED, ROW
 from lake.reading.bounds import columns_beyond, first_line_beyond
@@ -17,7 +17,10 @@ from lake.reading.fields import Cut, is_foreign, split_lines, told_line
 from lake.reading.findings import Known, Structure
 from lake.reading.formats import Format, foreign, format_of
 from lake.reading.habits import Habit, Placed, placed
+from lake.reading.hints import Hints
 from lake.reading.json_keyed import page_list
+from lake.reading.laid_out import Declared, find_layout, rewritten, told_layout, without_rules
+from lake.reading.layouts import ASIDE, MARK, SIGN, LayoutName, Written, quotes_of, value_back, words_back
 from lake.reading.rewriting import cleaned, signs_of
 from lake.reading.sniff import Told, find_cut, records_of
 from lake.reading.structure import find_structure
@@ -28,50 +31,6 @@ _HEAD, _MOST_HABITS = 1 << 16, 4
 _TOLD = "the source declares it"
 EDITION = 3
 """Of the rules by which records are told from structure. A dialect keeps that by which it was found, so that records keep their numbers."""
-
-
-class Hints(BaseModel):
-    """What the source knows about its files and lake need not find out. None is not known.
-
-    `quote`: "" says that no sign quotes. `header`: the number of header records (more than one are joined into names), False for none. `skip_lines` and
-    `footer_lines`: physical lines above the header and below the last record. `comment`: what lines that are no records begin with. `table`: which table
-    of a file that holds several, from 1. `records`: where in a JSON document they are, a list by names joined with points; `$.*` are the members of an object, whose
-    names become the field `key`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Format | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    header: bool | Annotated[int, Field(ge=0, le=100)] | None = None
-    sheet: str | int | None = None
-    records: str | None = None
-    key: str | None = Field(default=None, min_length=1)
-    most_bytes: int | None = Field(default=None, gt=0)
-    quote: str | None = None
-    escape: str | None = None
-    skip_lines: int | None = Field(default=None, ge=0)
-    footer_lines: int | None = Field(default=None, ge=0)
-    comment: str | None = Field(default=None, min_length=1)
-    table: int | None = Field(default=None, ge=1)
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_an_encoding(cls, value: str | None) -> str | None:
-        try:
-            return codecs.lookup(value).name.removesuffix("-sig") if value else None  # a mark is told from the bytes
-        except LookupError:
-            raise ValueError(f"{value!r} is no encoding Python knows") from None
-
-    @field_validator("delimiter", "quote", "escape")
-    @classmethod
-    def _is_one_character(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.field_name == "quote" and value == "":
-            return value
-        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n" or (info.field_name == "delimiter" and value == '"')):
-            raise ValueError(f"{value!r} is not one ASCII character")
-        return value
 
 
 class Continued(BaseModel):
@@ -96,6 +55,11 @@ class Dialect(BaseModel):
     beside: str | None = "cp1252"
     controls: str | None = None
     nuls: bool = False
+    layout: LayoutName | None = None
+    separator: str | None = None
+    spans: list[tuple[int, int]] = []
+    quotes: tuple[str, str] | None = None
+    layout_comment: str | None = None
     delimiter: str = ","
     quote: str | None = '"'
     escape: str | None = None
@@ -130,9 +94,35 @@ class Dialect(BaseModel):
     @property
     def particulars(self) -> dict[str, Any]:
         """What is not as it usually is, by what it is called: how the text is cut, where the table begins."""
-        return self.model_dump(
-            exclude_defaults=True, exclude={"columns", "named", "why", "member", "problem", "shape", "continues", "edition", "remark", "beside"}
+        own = {"columns", "named", "why", "member", "problem", "shape", "continues", "edition", "remark", "beside"}
+        found = self.model_dump(
+            exclude_defaults=True, exclude=own | ({"delimiter", "quote", "comment", "comment_told", "layout_comment"} if self.written else set())
         )
+        if self.written is None:
+            return found
+        found |= {name: value for name, value in self.told.items() if name != "layout"}
+        return {name: value for name, value in found.items() if name not in ("separator", "spans", "quotes", "widths")}
+
+    @property
+    def written(self) -> Written | None:
+        """How the text is laid out, where it is written anew before it is cut."""
+        if self.layout is None and self.separator is None and self.quotes is None:
+            return None
+        return Written(self.layout, self.separator, tuple(self.spans), self.quotes, self.layout_comment)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What of the layout `Hints` would say."""
+        found: dict[str, Any] = {"layout": self.layout} if self.layout else {}
+        if self.separator and (self.separator, self.layout) != ("|", "bars"):
+            found["delimiter"] = self.separator
+        if self.quotes is not None:
+            found |= {"quote": self.quotes[0] if self.quotes[0] == self.quotes[1] else "".join(self.quotes)}
+            found |= {"delimiter": self.delimiter} if self.delimiter != "," else {}
+        if self.layout == "fixed":
+            starts = [begin for begin, _ in self.spans[1:]]
+            found["widths"] = [end - begin for begin, end in zip([0, *starts], [*starts, max(self.spans[-1][1], starts[-1] + 1)], strict=True)]
+        return found
 
     @property
     def doubt(self) -> str | None:
@@ -209,7 +199,20 @@ def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes
     )
     known = Known(hints.header, hints.skip_lines, hints.footer_lines, hints.comment, hints.table)
     told = Told(hints.delimiter, hints.quote, hints.escape)
-    cut, why = find_cut([line for line in lines[hints.skip_lines or 0 :] if not hints.comment or not line.startswith(hints.comment)], name, told)
+    laid, problem = _laid_out(lines, hints, name, told, earlier)
+    if problem is not None:
+        return plain.model_copy(update={"problem": problem})
+    if laid is not None:
+        written, reason, sign = laid
+        plain = plain.model_copy(update=_of_layout(written, reason, plain.why))
+        lines = rewritten(lines, written, sign, whole=tail is None)
+        ending = None if ending is None else rewritten(ending, written, sign, whole=False)
+        known = replace(known, comment=ASIDE) if written.ruled else known
+        told = Told(sign, MARK if written.quotes else "" if written.layout not in (None, "bars") else hints.quote, hints.escape)
+        earlier = [one for one in earlier if one.written is not None and replace(one.written, spans=()) == replace(written, spans=(), told=False)]
+    elif hints.delimiter is None:
+        earlier = [one for one in earlier if one.written is None]
+    cut, why = find_cut([line for line in without_rules(lines[hints.skip_lines or 0 :]) if not hints.comment or not line.startswith(hints.comment)], name, told)
     found = find_structure(lines, ending, cut, known)
     if _is_padded(lines[found.skip_lines :], cut, found):
         cut = replace(cut, padded=True)
@@ -225,6 +228,11 @@ def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes
             why = {name: said for name, said in why.items() if name not in ("quote", "escape", "spaced", "wrapped")} | {
                 "delimiter": "earlier files of the table are cut so"
             }
+    if laid is not None:
+        found.names = [value_back(name, laid[0]) for name in found.names]
+        found.why = {name: words_back(said, laid[0]) for name, said in found.why.items() if name != "comment"}
+        why = {name: words_back(said, laid[0]) for name, said in why.items() if name not in ("delimiter", "quote")}
+        found.problem = words_back(found.problem, laid[0]) if found.problem else None
     if problem := columns_beyond(found.names):
         return plain.model_copy(update={"problem": problem})
     return plain.model_copy(
@@ -232,10 +240,42 @@ def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes
             "delimiter": cut.delimiter, "quote": cut.quote, "escape": cut.escape, "spaced": cut.spaced, "wrapped": cut.wrapped, "padded": cut.padded, "trailing": found.trailing,
             "rest": found.rest, "usual": found.usual,
             "header": found.header, "skip_lines": found.skip_lines, "footer_lines": found.footer_lines, "comment": found.comment,
-            "comment_told": hints.comment is not None, "table": found.table, "tables": found.tables, "units": found.units, "shape": found.shape,
+            "comment_told": known.comment is not None, "table": found.table, "tables": found.tables, "units": found.units, "shape": found.shape,
             "columns": column_names(found.names), "named": found.names, "why": plain.why | why | found.why, "problem": found.problem, "remark": remark,
         }
     )  # fmt: skip
+
+
+def _laid_out(lines: list[str], hints: Hints, name: str, told: Told, earlier: Sequence[Dialect]) -> tuple[tuple[Written, str, str] | None, str | None]:
+    """The layout of a text that is written anew before it is cut, with why and by which sign that is cut; or what of the declared one does not fit."""
+    below = lines[hints.skip_lines or 0 :]
+    several = hints.delimiter if hints.delimiter is not None and (len(hints.delimiter) > 1 or hints.layout == "bars") else None
+    quotes = quotes_of(hints.quote) if hints.quote else None
+    written, problem = told_layout(below, Declared(hints.layout, several, tuple(hints.widths or ()), quotes, hints.comment))
+    if problem is not None:
+        return None, problem
+    if written is not None:
+        sign = (
+            SIGN
+            if quotes is None or several or hints.layout
+            else hints.delimiter or find_cut(below, name, Told(quote=quotes[0][0] if quotes[0].isascii() else '"'))[0].delimiter
+        )
+        return (written, _TOLD, sign), None
+    found = find_layout([line for line in below if not hints.comment or not line.startswith(hints.comment)], name, told)
+    if found is None and told.delimiter is None:
+        for one in earlier[:_MOST_HABITS]:
+            if one.written is not None and (habits := _habits([one], hints)) and placed(rewritten(below, one.written, one.delimiter, whole=False), habits):
+                return (one.written, "earlier files of the table are laid out so", one.delimiter), None
+    return (replace(found[0], comment=hints.comment), *found[1:]) if found else None, None
+
+
+def _of_layout(written: Written, reason: str, why: dict[str, str]) -> dict[str, Any]:
+    """The layout as fields of a dialect."""
+    named = "layout" if written.layout else "delimiter" if written.separator else "quote"
+    return {
+        "layout": written.layout, "separator": written.separator, "spans": list(written.spans), "quotes": written.quotes, "layout_comment": written.comment,
+        "why": why | {named: reason},
+    }  # fmt: skip
 
 
 def _is_padded(lines: list[str], cut: Cut, found: Structure) -> bool:

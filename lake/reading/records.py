@@ -19,9 +19,10 @@ from lake.reading.columnar import read_columnar
 from lake.reading.confined.asking import ask
 from lake.reading.confined.work import parsed_from
 from lake.reading.delimited import REJECTS, Parsed, parts, read_delimited
-from lake.reading.dialect import Dialect, Hints, column_names, find_dialect
+from lake.reading.dialect import Dialect, column_names, find_dialect
 from lake.reading.fields import NOT_UTF_8
 from lake.reading.formats import foreign
+from lake.reading.hints import Hints
 from lake.reading.json_records import is_deep, read_document, read_ndjson
 from lake.reading.proof import count_text
 from lake.reading.strict import only_whole
@@ -172,7 +173,7 @@ def _read_text(plain: Path, dialect: Dialect, spool: Path, *, strict: bool, prov
     stats = count_text(plain, dialect.delimiter, dialect.quote)
     view = view_of(plain, dialect, spool, nuls=stats.nuls)
     path = plain if view is None else view.path
-    parsed = read_delimited(path, dialect, spool / "rows", proving=proving and not strict, stats=stats if view is None else None)
+    parsed = read_delimited(path, dialect, spool / "rows", proving=proving and not strict and view is None, stats=stats if view is None else None)
     parsed = only_whole(parsed, path, dialect) if strict else parsed
     return parsed if view is None else view.restored(parsed)
 

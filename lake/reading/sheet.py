@@ -15,7 +15,8 @@ import polars as pl
 from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
 from lake.reading.delimited import REJECTS, Parsed
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.workbook import Row, cells, lay_out, open_book
 from lake.reading.xlsx_marks import Marks, marks_of
 from lake.wording import counted

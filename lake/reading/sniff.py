@@ -110,14 +110,14 @@ def _delimited(lines: list[str], name: str, base: Cut, told: Told) -> tuple[Cut,
     best = max(fitting, key=lambda trial: trial.score, default=None)
     if best is None or best.share < _NEARLY_ALL or not best.titled:
         rare = [_best_quote(lines, replace(base, delimiter=sign), told) for sign in _RARE if sign in text and sign.isascii()]
-        strict = [trial for trial in rare if _is_rare_table(trial)]
+        strict = [trial for trial in rare if is_rare_table(trial)]
         other = max(strict, key=lambda trial: (trial.score, trial.width), default=None)
         if other is not None and (best is None or other.score > best.score):
             best = other
     if best is not None:
         return best.cut, {"delimiter": best.words}
     several = any(sign in text for sign in _COMMON)
-    plain = _try(lines, base)
+    plain = trial_of(lines, base)
     if several and any(len(record.fields) != 1 for record in plain.records):
         return replace(base, delimiter=ONE_COLUMN), {"delimiter": "no sign cuts the lines alike: one column"}
     return base, {"delimiter": "no sign cuts the lines: one column"}
@@ -125,19 +125,20 @@ def _delimited(lines: list[str], name: str, base: Cut, told: Told) -> tuple[Cut,
 
 def _best_quote(lines: list[str], cut: Cut, told: Told) -> Trial:
     """The cut with double quotes; or with single ones, or with a backslash before those inside, if that alone makes the lines alike."""
-    trial, text = _try(lines, cut), "".join(lines[:_MOST_RECORDS])
+    trial, text = trial_of(lines, cut), "".join(lines[:_MOST_RECORDS])
     if told.quote is None and "'" in text:
-        single = _try(lines, replace(cut, quote="'"))
+        single = trial_of(lines, replace(cut, quote="'"))
         if not single.broken and (single.share > trial.share or _all_single(lines, cut)):
             return single
     if told.escape is None and f"\\{cut.quote}" in text:
-        escaped = _try(lines, replace(cut, escape="\\"))
+        escaped = trial_of(lines, replace(cut, escape="\\"))
         if (escaped.share, -escaped.broken) > (trial.share, -trial.broken):
             return escaped
     return trial
 
 
-def _try(lines: list[str], cut: Cut) -> Trial:
+def trial_of(lines: list[str], cut: Cut) -> Trial:
+    """What a cut makes of the lines."""
     records = records_of(lines, cut)
     widths = Counter(len(record.fields) for record in records)
     width, agreeing = max(((w, n) for w, n in widths.items() if w > 1), key=lambda item: (item[1], item[0]), default=(1, widths[1]))
@@ -180,7 +181,7 @@ def _is_decimal(fields: list[str]) -> bool:
     return len(fields) == 2 and re.fullmatch(r"\s*[-+]?\d{1,9}", fields[0]) is not None and re.fullmatch(r"\d{1,6}\s*", fields[1]) is not None
 
 
-def _is_rare_table(trial: Trial) -> bool:
+def is_rare_table(trial: Trial) -> bool:
     """An unusual delimiter is believed only if it cuts everything alike and the columns look like columns."""
     if trial.share < _NEARLY_ALL or len(trial.records) < 2 or not trial.titled or trial.width < 2:
         return False
@@ -210,9 +211,9 @@ def _is_all_quoted(record: Record, cut: Cut) -> bool:
 def _quoted(lines: list[str], cut: Cut, why: dict[str, str], told: Told) -> tuple[Cut, dict[str, str]]:
     """The quote, the escape and blanks before quotes, for a delimiter that is known."""
     text = "".join(lines[:_MOST_RECORDS])
-    trial = _try(lines, cut)
+    trial = trial_of(lines, cut)
     if told.quote is None and cut.quote == '"' and cut.escape is None:
-        single = _try(lines, replace(cut, quote="'")) if "'" in text else None
+        single = trial_of(lines, replace(cut, quote="'")) if "'" in text else None
         if (
             single is not None
             and not single.broken
@@ -220,13 +221,13 @@ def _quoted(lines: list[str], cut: Cut, why: dict[str, str], told: Told) -> tupl
         ):
             trial = single
         elif trial.broken > 1 and trial.broken > len(trial.records) // 5:
-            none = _try(lines, replace(cut, quote=None))
+            none = trial_of(lines, replace(cut, quote=None))
             if none.share > trial.share and none.width > 1:
                 trial = none
                 why |= {"quote": f"quotes taken for signs would break {trial.broken} of {counted(len(trial.records), 'record')}"}
     quote = trial.cut.quote
     if told.escape is None and "\\" in text and ((quote and f"\\{quote}" in text) or f"\\{cut.delimiter}" in text):
-        escaped = _try(lines, replace(trial.cut, escape="\\"))
+        escaped = trial_of(lines, replace(trial.cut, escape="\\"))
         if (escaped.share, -escaped.broken) > (trial.share, -trial.broken) and escaped.width > 1:
             trial = escaped
     if trial.cut.escape and told.escape is None:
@@ -235,7 +236,7 @@ def _quoted(lines: list[str], cut: Cut, why: dict[str, str], told: Told) -> tupl
     torn = any(is_torn(record.fields, quote) for record in trial.records)
     seen = quote is not None and (torn or _has_spaced_quotes(trial))
     if quote and (apart or seen):
-        spaced = _try(lines, replace(trial.cut, spaced=True))
+        spaced = trial_of(lines, replace(trial.cut, spaced=True))
         before, after = (trial.share, -trial.broken), (spaced.share, -spaced.broken)
         if after > before or (seen and after == before):
             trial = spaced
@@ -281,7 +282,7 @@ def _wrapped(lines: list[str], base: Cut, name: str) -> tuple[Cut, dict[str, str
         return None
     inner = [line for record in whole for line in split_lines(record.fields[0] + "\n")]
     cut, why = _delimited(inner, name, base, Told())
-    trial = _try(inner, cut)
+    trial = trial_of(inner, cut)
     if trial.width < 2 or trial.share < 0.6 or len(trial.records[0].fields) < 2:
         return None
     return replace(cut, wrapped=True), why | {"wrapped": "each record stands in quotes as a whole"}

@@ -16,7 +16,8 @@ import polars as pl
 
 from lake.errors import FileRejected
 from lake.reading.bounds import check_columns
-from lake.reading.dialect import Dialect, Hints, column_names
+from lake.reading.dialect import Dialect, column_names
+from lake.reading.hints import Hints
 from lake.reading.kinds import NOTHING, TEXT, kind_of
 from lake.reading.names import is_header
 from lake.reading.xlsx_marks import Marks, check_extent, marks_of

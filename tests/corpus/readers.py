@@ -46,7 +46,7 @@ def lake(path: Path) -> Table:
 
 def _bronze(path: Path) -> tuple[Any, Any]:
     """What lake makes of a file: the frame of bronze, and the rejects."""
-    from lake.reading.dialect import Hints
+    from lake.reading.hints import Hints
     from lake.reading.records import examine, read_member
     from lake.reading.unpack import compression_of
 

@@ -23,7 +23,7 @@ import zstandard
 
 from lake.contract import ROW
 from lake.errors import FileRejected
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
 from tests.security.hostile_files import rewritten, workbook

@@ -10,7 +10,7 @@ import polars as pl
 
 from lake.contract import LANDED, PROVENANCE, ROW, Contract
 from lake.hop import Hop, changes, hop
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.source import Source
 from lake.table import Policy, Table
 from tests.laws.words import Rules

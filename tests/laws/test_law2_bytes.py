@@ -20,7 +20,8 @@ from lake.contract import FILE, ROW
 from lake.ingest import ingest
 from lake.landing import land
 from lake.reading import stretches
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member, texts_of
 from lake.reading.structural import is_shaped
 from lake.reading.text import mark_of, restored

@@ -19,7 +19,7 @@ import lake.reading.confined.asking as asking
 from lake.errors import FileRejected
 from lake.ingest import ingest
 from lake.landing import land
-from lake.reading.dialect import Hints
+from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
 from lake.receipts import LANDINGS

@@ -18,7 +18,8 @@ from lake.errors import FileRejected
 from lake.reading.arrow_footer import check_batches
 from lake.reading.columnar import check_depth, in_microseconds
 from lake.reading.delimited import Parsed
-from lake.reading.dialect import Dialect, Hints
+from lake.reading.dialect import Dialect
+from lake.reading.hints import Hints
 from lake.reading.json_records import read_document
 from lake.reading.parquet_footer import check_rows, columns_of_96_bits
 from lake.reading.sheet import read_workbook
