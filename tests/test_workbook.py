@@ -27,7 +27,7 @@ from lake.reading.dialect import Dialect
 from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
-from lake.reading.xlsx_marks import marks_of
+from lake.reading.xlsx_marks import marks_of, unworked_in_document
 from lake.run import Run
 from lake.source import Source
 from lake.table import Table, path_of
@@ -341,6 +341,18 @@ def test_formulas_without_a_stored_value_are_named(empty: str, run: Run, tmp_pat
     rows = run.snapshot(path_of(bronze.name), run.log(path_of(bronze.name)).version()).scan().select("n", "twice").collect().rows()
     assert rows == [(1.0, None), (2.0, None), (3.0, 7.0)]
     assert "B2, B3" in lake.preview(tmp_path / "in" / "a.xlsx").main.why["formulas"]
+
+
+def test_formulas_of_an_open_document_without_a_value_are_named() -> None:
+    """With rows and columns that stand for several."""
+    cells = '<table:table-cell table:formula="of:=[.A1]&gt;1"/><table:table-cell table:formula="of:=1" office:value-type="float" office:value="1"/>'
+    rows = f'<table:table-row table:number-rows-repeated="3"><table:table-cell/></table:table-row><table:table-row><table:table-cell table:number-columns-repeated="26"/>{cells}</table:table-row>'
+    text = ODS.replace("\n<", "<").replace("</table:table>", f"{rows}</table:table>")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("content.xml", text)
+    assert unworked_in_document(buffer.getvalue(), "s") == ["AA6"]
+    assert unworked_in_document(buffer.getvalue(), "other") == []
 
 
 def test_many_formulas_without_values_are_counted() -> None:

@@ -18,7 +18,7 @@ from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect
 from lake.reading.hints import Hints
 from lake.reading.workbook import Row, cells, lay_out, open_book
-from lake.reading.xlsx_marks import Marks, marks_of
+from lake.reading.xlsx_marks import Marks, marks_of, unworked_in_document
 from lake.wording import counted
 
 _EPOCHS = (dt.date(1899, 12, 30), dt.date(1899, 12, 31))
@@ -48,7 +48,8 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     frame, notes, renamed = _typed(book, dialect, offset, below, kept, marks)
     frame = frame.with_columns(pl.Series(ROW, [numbers[i] for i in kept], dtype=pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))
     told = pl.DataFrame(rejects, schema=REJECTS, orient="row")
-    remarks = tuple(_unworked(marks.unstored) if marks.unstored else ())
+    unstored = marks.unstored or unworked_in_document(data, sheet)
+    remarks = tuple(_unworked(unstored) if unstored else ())
     return Parsed(frame.lazy(), told, len(numbers) + len(dialect.other_sheets), notes, renamed, dict(zip(["formulas"], remarks, strict=False)), remarks=remarks)
 
 
