@@ -250,6 +250,6 @@ def _history_row(name: str, version: int, record: Record) -> Row:
         "notices": [notice.line() for notice in record.notices], "schema_version": record.schema_version,
         "ledger": {entry: count for entry, count in record.ledger if count is not None}, "rules": record.rules, "warned": record.warned,
         "checks": [check.model_dump() for check in record.checks], "rejects": record.rejects,
-        "rows": record.rows, "bytes": record.bytes, "data_files": record.data_files, "content": record.content.value if record.content else None,
+        "accepted": record.accepted.model_dump() if record.accepted else None, "rows": record.rows, "bytes": record.bytes, "data_files": record.data_files, "content": record.content.value if record.content else None,
         "started": record.run.started, "seconds": record.seconds, "store": record.store,
     }  # fmt: skip

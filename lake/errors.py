@@ -158,7 +158,9 @@ class ContractBroken(LakeError):
 class RejectLimitExceeded(LakeError):
     """More rows were rejected than the table allows, so nothing was published."""
 
-    next_step: ClassVar[str] = "Look at the rows with `lake rejects TABLE --stopped`; correct the source, or raise the limit"
+    next_step: ClassVar[str] = (
+        "Look at the rows with `lake rejects TABLE --stopped`; correct the source, accept them (`lake accept TABLE --stopped --why WHY`), or raise the limit"
+    )
 
 
 class LedgerOpen(LakeError):

@@ -155,12 +155,12 @@ def _settled(run: Run, plan: Plan, staged: Staged, folder: Path) -> tuple[Staged
     if staged.stopped is not None:
         raise staged.stopped
     staged = refuse_in_range(run, plan, staged)
-    refuse_rows(run, plan, staged)
+    staged = replace(staged, accepted=refuse_rows(run, plan, staged))
     with phase("settle"):
         settled = settle(run, plan, staged, folder)
     if settled.repeated:
         staged = replace(staged, rejected=staged.rejected + sum(settled.repeated.values()), rules=dict(sorted((staged.rules | settled.repeated).items())))
-        refuse_rows(run, plan, staged)
+        staged = replace(staged, accepted=refuse_rows(run, plan, staged))
     ledger = _ledger(plan, staged, settled)
     ledger.check(plan.hop.table.name, missing=_missing(plan.hop), surplus=_surplus(plan.hop))
     _check_places(plan, staged)
@@ -228,7 +228,7 @@ def _said(run: Run, plan: Plan, staged: Staged) -> dict[str, Any]:
         keep(run.store, hop.fingerprint, hop.name, [*hop.code.parts, *hop.declared], hop.code.packages)
     return {
         "kind": "hop", "table": hop.table.name, "batch": plan.batch, "code": code, "within": plan.within, "write": hop.write, "mode": plan.mode,
-        "reason": plan.reason, "inputs": list(plan.inputs.values()), "rules": staged.rules, "warned": staged.warned, "conversions": staged.conversions,
+        "reason": plan.reason, "inputs": list(plan.inputs.values()), "rules": staged.rules, "warned": staged.warned, "conversions": staged.conversions, "accepted": staged.accepted,
     }  # fmt: skip
 
 

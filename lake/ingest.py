@@ -30,6 +30,7 @@ from lake.outcome import Outcome
 from lake.place import file_of
 from lake.portions import fits
 from lake.publish import Draft, publish
+from lake.quarantine import REJECTED
 from lake.reading.records import examine
 from lake.receipts import LANDINGS, receipts_between
 from lake.record import Input, Ledger, Record, together
@@ -175,7 +176,8 @@ def _commit(batch: _Batch, joined: _Joined, bad: dict[str, str]) -> tuple[int, R
         "files": [i.consumed for i in done], "notices": together(notice for i in done for notice in i.with_rescues().notices),
     }  # fmt: skip
     try:
-        refuse_files(run, table, about["files"])
+        every = pl.concat([item.rejects.select(FILE, ROW, "line") for item in done]) if done else pl.DataFrame(schema=REJECTED)
+        about |= {"accepted": refuse_files(run, table, about["files"], every.lazy(), before)}
     except RejectLimitExceeded as stop:
         write_rejects(run, done, stopped_batch(named), joined.folder / "stopped")
         raise keep_stopped(run, table, joined.folder / "stopped", about, before, stop) from None

@@ -6,7 +6,7 @@ Nothing here is done before a hop raised. What was read then lies on local disk,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lake.contract import FILE, LANDED, ROW, RULES
 from lake.datafile import scan_parts, sink_parts
 from lake.errors import ContractBroken, HopFailed, LakeError, RejectLimitExceeded, translated
 from lake.hop import Hop
+from lake.limits import most_by_share, share_in_words, spared
 from lake.origins import looks_across_rows
 from lake.personal import words
 from lake.plan import Plan
@@ -253,6 +254,8 @@ def set_apart(run: Run, plan: Plan, frames: Mapping[str, pl.LazyFrame], folder: 
         count = max(search.driving.count, plan.estimated_rows)
         most, limit, kind = _allowed(run, plan, count) if bounded else (count, "", RejectLimitExceeded)
         found = search.each(most)
+        if bounded and len(found.reasons) > most and issubclass(kind, RejectLimitExceeded):
+            found, most = _sparing(run, plan, search, found, count, most)
         if found.whole and found.reasons:
             return Apart(hop, search.driving, found.reasons, None)
         if len(found.reasons) > most:
@@ -271,10 +274,28 @@ def _allowed(run: Run, plan: Plan, count: int) -> tuple[int, str, type[LakeError
         return count, "", RejectLimitExceeded
     if plan.again is None and plan.within is None:
         if table.most_rejected is not None:
-            most.append((int(table.most_rejected * count), f"max_rejected is {table.most_rejected:.1%}"))
+            most.append((most_by_share(table, count) or 0, f"max_rejected is {share_in_words(table, count)}"))
         if table.max_rejected_rows is not None:
             most.append((table.max_rejected_rows, f"max_rejected_rows is {table.max_rejected_rows:,}"))
     return *min(most), RejectLimitExceeded
+
+
+def _sparing(run: Run, plan: Plan, search: Search, found: Found, count: int, most: int) -> tuple[Found, int]:
+    """What is found where rows that no limit counts may be found beyond it, and how many may be: rows of files that were corrected since, and accepted ones."""
+    rows = search.driving
+    if not {FILE, ROW} <= set(rows.schema):
+        return found, most
+    places = rows.every().select(FILE, ROW).collect(engine="streaming")
+    told = spared(run, plan.hop.table, plan.before, places[FILE].drop_nulls().unique().to_list())
+    fixed = int(places[FILE].is_in(sorted(told.fixed)).sum())
+    others = 0 if told.accepted is None else int(told.accepted.select(pl.len()).collect(engine="streaming").item())
+    if not fixed + others:
+        return found, most
+    most, *_ = _allowed(run, plan, count - fixed - others)
+    found = search.each(most + fixed + others)
+    bare = raised_rows(search.hop, rows, found.reasons)
+    counting, _ = told.counting(bare)
+    return replace(found, whole=found.whole and counting <= most), most + (len(found.reasons) - counting)
 
 
 def _stop(run: Run, search: Search, found: Found, count: int, limit: str, kind: type[LakeError]) -> LakeError:
@@ -284,7 +305,8 @@ def _stop(run: Run, search: Search, found: Found, count: int, limit: str, kind: 
     return kind(
         f"{search.hop.table.name}: {search.hop.function.__qualname__} raises on at least {len(found.reasons):,} of {counted(count, 'row')}, and {limit}; "
         f"the first is {where or f'row {first + 1:,}'}: {reason}",
-        "Nothing was published. Have the hop make such values null, so that the contract judges them (strict=False, a default), or correct the source",
+        "Nothing was published. Have the hop make such values null, so that the contract judges them (strict=False, a default), or correct the source under its name"
+        + (f"; or set the rows aside, on record: `lake accept {search.hop.table.name} --stopped --why WHY`" if issubclass(kind, RejectLimitExceeded) else ""),
     )
 
 

@@ -179,6 +179,23 @@ def named(run: Run, source: str, files: Iterable[str]) -> dict[str, str]:
     return dict(found.sort("landed_at").select("file", "name").collect(engine="streaming").iter_rows())
 
 
+def corrected(run: Run, places: Iterable[str]) -> set[str]:
+    """Those of the `places` that are in a raw object after which another landed under its name. Reads a few columns of the receipts of their sources."""
+    wanted = list(places)
+    version, found = run.log(LANDINGS).version(), set[str]()
+    if version < 0 or not wanted:
+        return found
+    there = run.snapshot(LANDINGS, version)
+    for kept in sorted({place.split("/")[1] for place in wanted if place.startswith("raw/")}):
+        mine = there.scan(there.overlapping({"source": (kept, kept)})).filter(pl.col("source") == kept, pl.col("status") == "landed")
+        names = mine.filter(pl.col("file").is_in(files_meant(wanted))).select(pl.col("name").unique())
+        landed = mine.join(names, on="name", how="semi").select("name", "file", "landed_at").collect(engine="streaming")
+        last = landed.filter(pl.col("landed_at") == pl.col("landed_at").max().over("name"))
+        files, newest = set(landed["file"]), set(last["file"])
+        found |= {place for place in wanted if (file := file_of(place, files)) is not None and file not in newest}
+    return found
+
+
 def came(receipt: dict[str, Any]) -> dt.datetime:
     """When the file of a receipt first landed."""
     at: dt.datetime = receipt["first_landed"] or receipt["landed_at"]

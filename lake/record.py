@@ -239,6 +239,18 @@ class Check(_Frozen):
     limit: str
 
 
+class Accepted(_Frozen):
+    """Rejects beyond what the table allows at once that somebody set aside all the same: how many, who did, and why."""
+
+    rows: int
+    by: str
+    why: str
+
+    def line(self) -> str:
+        """In words."""
+        return f"{counted(self.rows, 'rejected row')} accepted by {self.by}: {self.why}"
+
+
 class ContentHash(_Frozen):
     """The table's content as a number that does not depend on row order: a sum of row hashes, provenance left out."""
 
@@ -279,6 +291,7 @@ class Record(_Frozen):
     bytes: int
     data_files: int
     rejects: int = Field(0, description="Rows in the table's quarantine after this commit.")
+    accepted: Accepted | None = Field(None, description="Rejects of this batch beyond the limits that somebody set aside all the same.")
     freshest: dt.datetime | None = Field(None, description="When the newest raw file that reached this table landed.")
     last_landed: dt.datetime | None = None
     owner: str = ""

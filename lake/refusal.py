@@ -16,10 +16,11 @@ import polars as pl
 from lake.contract import FILE, ROW
 from lake.datafile import parts_in, scan_parts
 from lake.errors import ContractBroken, LakeError, RejectLimitExceeded
+from lake.limits import over_limit, spared
 from lake.personal import row_told
 from lake.plan import Plan
 from lake.quarantine import BARE, not_among, open_rejects, quarantine
-from lake.record import Check, ConsumedFile, Record
+from lake.record import Accepted, Check, ConsumedFile, Record
 from lake.run import Run
 from lake.table import Table
 from lake.transform import Staged, scan_good
@@ -29,11 +30,14 @@ _WORST = 5
 _SHOWN = 200  # characters of an example
 
 
-def refuse_rows(run: Run, plan: Plan, staged: Staged) -> None:
-    """Raise ContractBroken where a row breaks a rule that fails, RejectLimitExceeded where more are rejected than the table allows."""
+def refuse_rows(run: Run, plan: Plan, staged: Staged) -> Accepted | None:
+    """Raise ContractBroken where a row breaks a rule that fails, RejectLimitExceeded where more are rejected than the table allows.
+
+    Rows of files that were corrected since are not counted, nor rejects that somebody accepted; what was accepted is returned.
+    """
     table = plan.hop.table
     if not staged.rejected:
-        return
+        return None
     if failing := {rule: count for rule, count in staged.rules.items() if table.severity_of(rule) == "fail"}:
         rows = scan_parts(staged.bad, BARE).filter(pl.col("rules").list.eval(pl.element().is_in(list(failing))).list.any())
         count = rows.select(pl.len()).collect(engine="streaming").item()
@@ -41,13 +45,32 @@ def refuse_rows(run: Run, plan: Plan, staged: Staged) -> None:
             f"{table.name}: {count:,} of {counted(staged.out, 'row')} break {_worst(table, failing)}{_example(table, rows)}",
             "Correct the hop or the contract; nothing was published",
         )
-    if plan.again is None and (limit := over_limit(run, table, staged.rejected, staged.out)):
-        rows = scan_parts(staged.bad, BARE)
-        share = staged.rejected / max(1, staged.out)
-        raise RejectLimitExceeded(
-            f"{table.name}: {staged.rejected:,} of {counted(staged.out, 'row')} ({share:.1%}) break {_worst(table, staged.rules)}; the limit is {limit[0]}{_example(table, rows)}",
-            f"Nothing was published. Correct the source, the hop or the contract, or raise {limit[1]}",
-        )
+    if plan.again is not None or not over_limit(run, table, staged.rejected, staged.out):
+        return None
+    rows = scan_parts(staged.bad, BARE)
+    told = spared(run, table, plan.before, _places(rows, scan_good(staged) if FILE in staged.schema else None))
+    rejected, accepted = told.counting(rows)
+    gone = staged.rejected - rejected - (accepted.rows if accepted else 0)
+    if told.fixed and FILE in staged.schema:
+        gone += int(scan_good(staged).select(pl.col(FILE).is_in(sorted(told.fixed)).sum()).collect(engine="streaming").item())
+    judged = staged.out - gone - (accepted.rows if accepted else 0)
+    if not (limit := over_limit(run, table, rejected, judged)):
+        return accepted
+    raise RejectLimitExceeded(
+        f"{table.name}: {rejected:,} of {counted(judged, 'row')} ({rejected / max(1, judged):.1%}) break {_worst(table, staged.rules)}; the limit is {limit[0]}{_example(table, rows)}",
+        f"Nothing was published. {_ways_out(table, 'Correct the file at its source under its name, the hop or the contract', limit[1])}",
+    )
+
+
+def _places(*frames: pl.LazyFrame | None) -> list[str]:
+    """The raw places of the rows."""
+    found = pl.concat([frame.select(pl.col(FILE).unique()) for frame in frames if frame is not None])
+    return [place for place in found.unique().collect(engine="streaming").to_series() if place is not None]
+
+
+def _ways_out(table: Table, correct: str, limit: str) -> str:
+    """What can be done where more rows are rejected than a table allows."""
+    return f"{correct}; or set the rows aside, on record: `lake accept {table.name} --stopped --why WHY`; or raise {limit}"
 
 
 def refuse_in_range(run: Run, plan: Plan, staged: Staged) -> Staged:
@@ -79,29 +102,27 @@ def refuse_checks(table: Table, checks: Iterable[Check]) -> None:
         raise ContractBroken(f"{table.name}: {told}", "Nothing was published. Correct the source or the hop, or change the rule")
 
 
-def refuse_files(run: Run, table: Table, files: list[ConsumedFile]) -> None:
-    """Raise RejectLimitExceeded where more records of new files are rejected than the bronze table allows, naming the worst file."""
+def refuse_files(run: Run, table: Table, files: list[ConsumedFile], rejects: pl.LazyFrame, before: Record | None) -> Accepted | None:
+    """Raise RejectLimitExceeded where more records of new files are rejected than the bronze table allows, naming the worst file.
+
+    `rejects` (`_file`, `_row`, `line`) are theirs. What is not counted is as with `refuse_rows`, and so is what is returned.
+    """
     rejected, records = sum(file.rejects for file in files), sum(file.rows + file.rejects for file in files)
+    if not over_limit(run, table, rejected, records):
+        return None
+    told = spared(run, table, before, [file.file for file in files])
+    files = [file for file in files if file.file not in told.fixed]
+    rejected, accepted = told.counting(rejects.with_columns(row=pl.lit(None, dtype=BARE["row"])))
+    records = sum(file.rows + file.rejects for file in files) - (accepted.rows if accepted else 0)
     if not (limit := over_limit(run, table, rejected, records)):
-        return
+        return accepted
     worst = max(files, key=lambda file: (file.rejects, -file.rows))
     why = f": {worst.reason}" if worst.reason else ""
     raise RejectLimitExceeded(
         f"{table.name}: {rejected:,} of {counted(records, 'record')} of the new files ({rejected / max(1, records):.1%}) are rejected; the limit is {limit[0]}; "
         f"the worst file is {worst.name}, {worst.rejects:,} of {worst.rows + worst.rejects:,}{why}",
-        f"Nothing of them was ingested. Raise {limit[1]} to take them in with their rejects; a corrected file lands beside this one",
+        f"Nothing of them was ingested. {_ways_out(table, 'Correct the file at its source under its name', limit[1])}, and they come in with their rejects",
     )
-
-
-def over_limit(run: Run, table: Table, rejected: int, judged: int) -> tuple[str, str] | None:
-    """The limit that so many rejects of so many rows exceed, in words, and what it is called; None if they are within."""
-    if not run.judges_moment:
-        return None
-    if table.most_rejected is not None and rejected / max(1, judged) > table.most_rejected:
-        return f"{table.most_rejected:.1%}", "max_rejected"
-    if table.max_rejected_rows is not None and rejected > table.max_rejected_rows:
-        return f"{counted(table.max_rejected_rows, 'row')}", "max_rejected_rows"
-    return None
 
 
 def keep_stopped(run: Run, table: Table, parts: Path, about: dict[str, Any], before: Record | None, stop: LakeError) -> LakeError:

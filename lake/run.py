@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -33,12 +34,22 @@ from lake.telemetry import run_span, start_traces
 Spread = Callable[[list[str]], list[str]]
 
 
+@dataclass(frozen=True)
+class Accepting:
+    """Rejected `rows` of a table that this run does not hold against its limits, by whose word and why."""
+
+    rows: pl.DataFrame
+    by: str
+    why: str
+
+
 class Run:
     """Everything the steps of one run share: settings, a trusted store, logs and snapshots opened once, and a spool on disk.
 
     `raw` is the store that raw files are read from, the same one unless the run writes to a scratch place. `pins` are versions
     at which this run reads tables that it does not fill itself; `filled` are those that it fills. `judges_moment` says whether it holds tables to rules about a moment
     rather than about rows: freshness, change against the last version, how many rows may be rejected at once. A replay does not.
+    `accepted` are rejects by table that somebody accepted.
     `room` is the memory that its steps share. `receipts` are those of files that landed, with the version at which the run read them, where they are few. `spread` has partitions of a hop done elsewhere: it takes them as JSON, and gives what came of each, in any order, or raises.
     """
 
@@ -53,6 +64,7 @@ class Run:
         self.spread: Spread | None = None
         self.span: Span | None = None
         self.receipts: tuple[int, pl.DataFrame] | None = None
+        self.accepted: dict[str, Accepting] = {}
         self.room = make_room(settings.memory)
         self._logs: dict[str, TableLog] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}

@@ -29,7 +29,8 @@ class Table:
 
     `name` is `layer.subject.table`. `sequence` names contract columns that say which of two rows with the same key is later;
     without it, the one from the file that landed last. `max_rejected` is the share (0 to 1) of the rows judged at once that may be
-    rejected before the whole hop stops (above bronze 0.1, unless said), `max_rejected_rows` their number. `sort` is the order of
+    rejected before the whole hop stops (above bronze 0.1, unless said), `max_rejected_rows` their number. Of fewer rows than `max_rejected_from` the share is
+    taken of so many: few rows say little about a share. `sort` is the order of
     rows in new files: what readers filter on. `time` is the date or instant column by which ranges of the table are backfilled.
     `severity` says by the name of a contract's rule what a row that breaks it does: "warn", "quarantine" (the default below gold)
     or "fail" (in gold). `rules` judge the table beyond single rows (see `lake.rules`).
@@ -56,6 +57,7 @@ class Table:
     sequence: tuple[str, ...] = ()
     max_rejected: float | None = None
     max_rejected_rows: int | None = None
+    max_rejected_from: int = 100
     sort: tuple[str, ...] = ()
     time: str | None = None
     tags: tuple[str, ...] = ()
@@ -84,6 +86,8 @@ class Table:
             raise DeclarationError(
                 f"{self.name}: max_rejected is a share from 0 to 1, and max_rejected_rows a number of rows", "Write e.g. max_rejected=0.1 for a tenth"
             )
+        if self.max_rejected_from < 1:
+            raise DeclarationError(f"{self.name}: max_rejected_from is a number of rows, at least 1", "Leave it out for 100")
         if (self.rules or self.severity) and self.layer == "bronze":
             raise DeclarationError(f"{self.name} declares rules or severities, and no hop fills it", "Declare them where its rows are judged first")
         if self.contract is None:

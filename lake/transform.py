@@ -24,7 +24,7 @@ from lake.provenance import check_provenance
 from lake.quarantine import BARE
 from lake.raising import Apart, freshest_of, not_raised, raised_rows, rule_of, set_apart
 from lake.range import Range
-from lake.record import Within
+from lake.record import Accepted, Within
 from lake.run import Run
 from lake.scope import Scope, told_apart_by, write_concerned
 from lake.table import path_of
@@ -35,7 +35,7 @@ class Staged:
     """What the pass left on local disk (`good`, `bad` and, of rows that delete, `dead` parts) and what it counted on the way.
 
     Where it was done in partitions, the rows that passed may be `standing` instead: in data files of the table that no commit names yet.
-    `stopped` is what stops the hop, where it raises on more rows than may be rejected: those that were found are among the rejects.
+    `accepted` are rejects beyond the limits that somebody set aside. `stopped` is what stops the hop, where it raises on more rows than may be rejected: those that were found are among the rejects.
     """
 
     good: Path
@@ -56,6 +56,7 @@ class Staged:
     scope: Scope | None = None
     standing: tuple[DataFile, ...] = ()
     stopped: LakeError | None = None
+    accepted: Accepted | None = None
 
 
 def stage(run: Run, plan: Plan, folder: Path, *, where: pl.Expr | None = None, driving: pl.LazyFrame | None = None, bounded: bool = True) -> Staged:

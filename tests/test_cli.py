@@ -85,7 +85,7 @@ class Total(Contract):
 
 
 bronze_orders = Table("bronze.shop.orders")
-orders = Table("silver.shop.orders", Order, owner="shop", max_rejected=0.3)
+orders = Table("silver.shop.orders", Order, owner="shop", max_rejected=0.3, max_rejected_from=1)
 totals = Table("gold.shop.totals", Total, owner="shop")
 """,
     "flows/shop/hops.py": """\

@@ -289,7 +289,7 @@ def test_a_full_recomputation_replaces_its_rejects(run: Run, tmp_path: Path) -> 
 
 def test_too_many_rejects_stop_the_hop(run: Run, tmp_path: Path) -> None:
     """Over the table's limit nothing is published, and the message says which rule, how many and what to do; the row can be looked at."""
-    strict = Table("silver.shop.orders", tiny.Order, max_rejected=0.2)
+    strict = Table("silver.shop.orders", tiny.Order, max_rejected=0.2, max_rejected_from=4)
     write_orders(tmp_path, "a.csv", [*_ROWS, (4, "test", "1.00", "2024-01-01")])
     with pytest.raises(
         RejectLimitExceeded, match=r"1 of 4 rows \(25\.0%\) break no_test_customer \(1\): Test orders are not orders; the limit is 20\.0%.*max_rejected"

@@ -16,7 +16,7 @@ from tests.test_cli import answer, run_lake
 LOOKING = [
     "ls", "show gold.shop.totals", "history gold.shop.totals", "schema show gold.shop.totals", "schema check", "lineage gold.shop.totals", "lineage --export",
     "trace gold.shop.totals customer=ann", "trace --from-raw a.csv:1", "docs --out site", "profile gold.shop.totals", "rejects silver.shop.orders",
-    "readmit silver.shop.orders", "release ls", "release show", "release diff 1 2", "release rollback 1", "release resume", "replay latest", "verify", "maintain",
+    "readmit silver.shop.orders", "accept silver.shop.orders --stopped --why known", "release ls", "release show", "release diff 1 2", "release rollback 1", "release resume", "replay latest", "verify", "maintain",
     "maintain --dry-run", "metrics --once", "metrics", "status", "doctor", "plan", "plan shop", "land", "retire", "retire shop", "backup there",
 ]  # fmt: skip
 _ELSEWHERE = {"demo", "preview", "run", "up", "down", "deployments", "worker", "watch", "prefect", "rename", "restore"}
@@ -57,7 +57,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert _content(tmp_path) == {}
 
 
-@pytest.mark.parametrize("command", [command for command in LOOKING if not command.startswith(("plan", "land", "readmit"))])
+@pytest.mark.parametrize("command", [command for command in LOOKING if not command.startswith(("plan", "land", "readmit", "accept"))])
 def test_a_project_without_a_lake_is_left_as_it_is(tmp_path: Path, command: str) -> None:
     """So do commands in a project that has flows and no lake yet, and they say what makes one."""
     before = _content(write_project(tmp_path, _PROJECT))

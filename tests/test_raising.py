@@ -243,7 +243,7 @@ def test_after_the_hop_was_mended_readmit_brings_the_rows_in(run: Run, tmp_path:
 def test_more_than_may_be_rejected_stop_the_hop_and_can_be_looked_at(run: Run, tmp_path: Path) -> None:
     """One row may be rejected and two are: nothing is published, the message names the first by its line, and --stopped shows what was found."""
     write_orders(tmp_path, "a.csv", [GOOD[0], (2, "a", "x", ""), GOOD[1], (4, "a", "y", ""), (5, "a", "z", "")])
-    for limit, said in (({"max_rejected_rows": 1}, "max_rejected_rows is 1"), ({"max_rejected": 0.2}, "max_rejected is 20.0%")):
+    for limit, said in (({"max_rejected_rows": 1}, "max_rejected_rows is 1"), ({"max_rejected": 0.2, "max_rejected_from": 5}, "max_rejected is 20.0%")):
         table = dataclasses.replace(sales, **{"max_rejected": 1.0} | limit)
         with pytest.raises(RejectLimitExceeded) as stop:
             bring(run, tmp_path, declared(_cast, table))
@@ -397,7 +397,11 @@ def test_another_input_that_makes_it_raise_is_named(run: Run, tmp_path: Path) ->
 
     write_orders(tmp_path / "in", "a.csv", GOOD)
     with pytest.raises(HopFailed, match=r"it raises on r\.csv line 3"):
-        bring(run, tmp_path / "in", hop(dataclasses.replace(sales, max_rejected=0.1), write="merge", raw=changes(bronze_orders), rates=side)(rated))
+        bring(
+            run,
+            tmp_path / "in",
+            hop(dataclasses.replace(sales, max_rejected=0.1, max_rejected_from=1), write="merge", raw=changes(bronze_orders), rates=side)(rated),
+        )
 
 
 def test_killed_between_rejects_and_rows_nothing_is_there_twice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

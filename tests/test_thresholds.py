@@ -27,7 +27,7 @@ _BAD = [(n, "test", "1.00", "2024-01-01") for n in range(20, 30)]
 
 
 def _orders(**said: Any) -> Table:
-    return Table("silver.shop.orders", Order, **said)
+    return Table("silver.shop.orders", Order, **{"max_rejected_from": 1} | said)
 
 
 def _cleaned(table: Table) -> Hop:
@@ -127,7 +127,7 @@ def test_bronze_has_no_limit_unless_it_is_declared(run: Run, tmp_path: Path) -> 
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "other.csv").write_text("a,b\n1,y\n")
     land(run, source)
-    for strict, limit in (({"max_rejected": 0.4}, "the limit is 40.0%"), ({"max_rejected_rows": 0}, "the limit is 0 rows")):
+    for strict, limit in (({"max_rejected": 0.4, "max_rejected_from": 2}, "the limit is 40.0%"), ({"max_rejected_rows": 0}, "the limit is 0 rows")):
         with pytest.raises(RejectLimitExceeded) as caught:
             ingest(run, _source(tmp_path, **strict))
         said = str(caught.value)

@@ -25,7 +25,7 @@ from lake.wording import in_words
 _COMMANDS = {
     "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "preview": "lake.cli.preview", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
     "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.schemas",
-    "lineage": "lake.cli.lineage", "trace": "lake.cli.trace", "docs": "lake.cli.docs", "profile": "lake.cli.profile", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit",
+    "lineage": "lake.cli.lineage", "trace": "lake.cli.trace", "docs": "lake.cli.docs", "profile": "lake.cli.profile", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit", "accept": "lake.cli.accept",
     "release": "lake.cli.releases",
     "replay": "lake.cli.proofs", "verify": "lake.cli.proofs", "maintain": "lake.cli.proofs", "retire": "lake.cli.retire", "rename": "lake.cli.rename", "metrics": "lake.cli.metrics",
     "up": "lake.cli.up", "status": "lake.cli.up", "down": "lake.cli.up", "deployments": "lake.cli.deployments", "worker": "lake.cli.serve", "watch": "lake.cli.serve",

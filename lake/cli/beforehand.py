@@ -6,7 +6,7 @@ import contextlib
 import threading
 
 _OPENING = {
-    "land", "plan", "run", "ls", "show", "history", "schema", "lineage", "trace", "docs", "profile", "rejects", "readmit", "release", "replay", "retire", "verify",
+    "land", "plan", "run", "ls", "show", "history", "schema", "lineage", "trace", "docs", "profile", "rejects", "readmit", "accept", "release", "replay", "retire", "verify",
     "maintain",
 }  # fmt: skip
 

@@ -86,6 +86,8 @@ def show(table: str, rows: int, columns: str | None, at: int | None, env: str | 
         say(f"Rejected: {'; '.join(record.refusals[:_TOLD])}{more}")
     if remarks := [notice.line() for notice in record.notices if notice.what in ("read", "structure")]:
         say(f"Files: {'; '.join(remarks)}")
+    if record.accepted:
+        say(f"Accepted: {record.accepted.line()}")
     if lines := lines_told(record):
         say(lines)
     if columns_told := [notice.line() for notice in record.notices if notice.what not in ("read", "structure")]:
@@ -128,6 +130,7 @@ def history(table: str, env: str | None, as_json: bool) -> None:
         code = (row["fingerprint"] or "")[:8] + (f" @ {row['commit'][:8]}{'+' if row['modified'] else ''}" if row["commit"] else "")
         broken = [f"{rule} {count:,}" for rule, count in record.rules.items()] + [f"{rule} {count:,} (warning)" for rule, count in record.warned.items()]
         rules = ", ".join(broken + [f"{check.name}: {check.value}" for check in record.checks if not check.holds])
+        rules += f"; {record.accepted.line()}" if record.accepted else ""
         shown.append(row | {"code": code, "read": inputs_line(record), "ledger": record.ledger.line(), "broken": rules})
     columns = {
         "version": "version",

@@ -86,7 +86,9 @@ def test_a_value_that_repeats_is_counted_and_not_told(run: Run, tmp_path: Path) 
         assert PLANTED not in text
 
 
-@pytest.mark.parametrize(("options", "error"), [({"severity": {"age|max": "fail"}}, ContractBroken), ({"max_rejected": 0.1}, RejectLimitExceeded)])
+@pytest.mark.parametrize(
+    ("options", "error"), [({"severity": {"age|max": "fail"}}, ContractBroken), ({"max_rejected": 0.1, "max_rejected_from": 1}, RejectLimitExceeded)]
+)
 def test_a_refusal_shows_the_row_without_them(run: Run, tmp_path: Path, options: dict[str, Any], error: type[LakeError]) -> None:
     """The row that broke a rule is known by its key; what is personal of it is named."""
     brought(run, tmp_path / "in", OLD)
