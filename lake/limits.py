@@ -46,7 +46,7 @@ def share_in_words(table: Table, judged: int) -> str:
     return (
         share
         if judged >= table.max_rejected_from
-        else f"{share}, of fewer than {table.max_rejected_from:,} rows {counted(most_by_share(table, judged) or 0, 'row')}"
+        else f"{share}, of fewer than {counted(table.max_rejected_from, 'row')} {counted(most_by_share(table, judged) or 0, 'row')}"
     )
 
 
