@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,15 @@ from tests.town import SLOW
 _LINE = "lake: stopped. What was published stands; run again to go on from there"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _DRAWS = int(os.environ.get("LAKE_LAW_SIGNALS", "3"))
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """No signal is ignored here, and so by no command begun here, even where the tests were started under nohup."""
+    before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in _SIGNALS if signal.getsignal(sign) == signal.SIG_IGN}
+    yield
+    for sign, what in before.items():
+        signal.signal(sign, what)
 
 
 @pytest.fixture
