@@ -12,7 +12,11 @@ import pytest
 from tests.security.test_secrets import OTHERS, PLANTED, SOURCES
 from tests.town import Town, town_in, until
 
-KEEP_AWAY = ("PREFECT_", "AWS_")  # a server and a store elsewhere, which would take the place of the lake's own
+KEEP_AWAY = (
+    "PREFECT_",
+    "AWS_",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)  # a server and a store elsewhere instead of the lake's own; half a minute at the end of each run
 LISTED = (
     "flows", "flow_runs", "task_runs", "deployments", "artifacts", "artifacts/latest", "logs", "events", "automations", "block_documents", "block_types",
     "variables", "work_pools", "concurrency_limits", "v2/concurrency_limits",
@@ -28,8 +32,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with town_in(folder, LAKE_NOTIFY=address, LAKE_DOCS_URL=address, LAKE_LOG="json", LAKE_PATIENCE="PT0S", **surroundings) as town:
         told = town.project.root / "flows" / "shop" / "sources.py"
         there = told.read_text("utf-8")
-        more = "\n".join(line for line in SOURCES.replace("{0}", PLANTED).splitlines() if not line.startswith(("from lake", "orders =")))
+        more = "\n".join(line for line in SOURCES.replace("{0}", PLANTED).splitlines() if not line.startswith(("from lake", "orders =", "bucket =", "ftp =")))
         told.write_text(f"{there}\nfrom lake import Table\n{more}\n", "utf-8")
+        flow = told.with_name("flow.py")
+        flow.write_text(flow.read_text("utf-8").replace("retries=1)", "retries=0, step_retries=0)"), "utf-8")
         yield town
 
 
@@ -54,15 +60,23 @@ def _said(town: Town) -> Iterator[tuple[str, str]]:
 def test_a_lake_that_is_up_tells_no_secret(town: Town) -> None:
     """Runs that go well and runs that fail, by deployments: their parameters, states, logs, cards and events; and no process shows a password or key."""
     town.drop("tuesday.csv", "5,ann,1", "6,bob,2")
-    for name in ("shop/land", "shop/refresh", "keeping/verify", "keeping/upkeep"):
-        town.done(name)
+    until(
+        lambda: [run for run in town.runs("shop/refresh") if run["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED")],
+        150,
+        "the refresh that the file began has ended",
+    )
+    town.done("lake/verify")
     own = [town_password(town), *store_keys(town)]
     until(lambda: "127.0.0.1:9" in json.dumps(town.ask("logs/filter", {"limit": 200})), 60, "the failed sources are in the logs")
     for where, text in _said(town):
         assert PLANTED not in text, (where, [line for line in text.splitlines() if PLANTED in line][:3])
         for secret in own:
-            if Path(where).name not in {"state.json", "s3.json", "credentials.json"}:
-                assert secret not in text, where
+            assert secret not in text or _is_private(Path(where)), where
+
+
+def _is_private(path: Path) -> bool:
+    """Whether it is a file that its owner alone may read."""
+    return path.is_file() and path.stat().st_mode & 0o077 == 0
 
 
 def town_password(town: Town) -> str:
