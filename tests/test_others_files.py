@@ -30,6 +30,13 @@ def test_a_record_that_was_commented_out_is_no_row() -> None:
     assert found.structure["role"].to_list().count("comment") == 22
 
 
+def test_a_comment_that_delimiters_fill_up_below_the_records_is_one_too() -> None:
+    """No record was commented out: one field alone says something."""
+    found = read(b"a\tb\tc\n1\t2\t3\n4\t5\t6\n#### end\t\t\n7\t8\t9\n", "x.tsv")
+    assert (found.frame.height, found.rejects.height) == (3, 0)
+    assert found.structure["role"].to_list() == ["header", "comment"]
+
+
 def test_keys_that_begin_with_a_sign_are_records() -> None:
     """No comment stands among them."""
     assert read(b"key;n\n#1;4\n#2;5\n#3;6\n", "x.csv").frame["key"].to_list() == ["#1", "#2", "#3"]

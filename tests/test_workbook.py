@@ -444,3 +444,34 @@ def test_an_empty_style_is_the_first() -> None:
     """Some writers leave the attribute empty."""
     found = read(rewritten(two_sheets(), "xl/worksheets/sheet1.xml", lambda text: text.replace(b'<c r="B2"', b'<c s="" r="B2"')), "x.xlsx")
     assert found.frame["trees"].to_list() == [4, 5]
+
+
+def test_a_column_of_durations_and_dates_is_text() -> None:
+    """They go in no common type; the columns beside it keep theirs."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        sheet = put(made, "data", [["what", "when", "n"], ["a", dt.date(2024, 5, 1), 1], ["b", None, 2]])
+        sheet.write_number(2, 1, 1.4375, made.add_format({"num_format": "[h]:mm:ss"}))
+
+    found = read(book(write), "x.xlsx")
+    assert found.frame.height == 2
+    assert found.frame["when"].dtype == pl.String
+    assert found.frame["n"].to_list() == [1, 2]
+
+
+def test_durations_among_texts_of_an_open_document_are_kept() -> None:
+    """Its cells are read as text; a duration is written as the file has it, not left empty."""
+    cells = ['string"><text:p>{}</text:p>', 'time" office:time-value="{}">']
+    rows = [(0, "lap"), (0, "none"), (1, "PT11H12M12S"), (1, "PT10H00M00S")]
+    table = "".join(
+        f'<table:table-row><table:table-cell office:value-type="{cells[kind].format(said)}</table:table-cell></table:table-row>' for kind, said in rows
+    )
+    names = "".join(f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
+    body = f'<office:spreadsheet><table:table table:name="data">{table}</table:table></office:spreadsheet>'
+    content = f"<office:document-content{names}><office:body>{body}</office:body></office:document-content>"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        made.writestr("content.xml", content)
+        made.writestr("META-INF/manifest.xml", "<manifest/>")
+    assert read(buffer.getvalue(), "x.ods").frame["lap"].to_list() == ["none", "PT11H12M12S", "PT10H"]

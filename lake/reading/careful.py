@@ -284,7 +284,8 @@ class Careful:
 
     def _comment(self, line: str, bare: str) -> Piece:
         cells = self._cells([line], 0)
-        if not self._layout.always and self._layout.width > 1 and len(cells) == self._layout.width:
+        filled = sum(1 for cell in cells if cell.strip())
+        if not self._layout.always and filled > 1 and len(cells) == self._layout.width:
             return Piece(self.line, line, reason=f"a comment ({self._layout.comment}) with the fields of a record: {bare[:80]!r}")
         return Piece(self.line, line, what=COMMENT)
 

@@ -6,10 +6,12 @@ Merged cells below the header keep their value in the first cell, as the file do
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fastexcel
 import polars as pl
 
 from lake.contract import RESCUED, ROW
@@ -17,12 +19,13 @@ from lake.errors import FileRejected
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect
 from lake.reading.hints import Hints
-from lake.reading.workbook import Row, cells, lay_out, open_book
+from lake.reading.workbook import Row, cells, lay_out, open_book, with_durations
 from lake.reading.xlsx_marks import Marks, marks_of, unworked_in_document
 from lake.wording import counted
 
 _EPOCHS = (dt.date(1899, 12, 30), dt.date(1899, 12, 31))
 _MOST_OF_A_SHEET = 1 << 20
+_UNFIT = re.compile(r"dtype for column __UNNAMED__(\d+)")
 _SHOWN = 5  # cells
 
 
@@ -59,10 +62,13 @@ def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int]
     if not kept:
         return pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String())), notes, dialect.renamed
     options = {"header_row": None, "skip_rows": below, "schema_sample_rows": None}
-    typed = book.load_sheet(dialect.sheet, **options).to_polars()
+    typed = _of_its_types(book, str(dialect.sheet), options)
     text = book.load_sheet(dialect.sheet, **options, dtypes="string").to_polars()
     strings = [i for i, dtype in enumerate(typed.dtypes) if dtype == pl.String]
     floats = book.load_sheet(dialect.sheet, **options, dtypes=dict.fromkeys(strings, "float")).to_polars() if strings else typed
+    if lasting := [i for i in strings if text.to_series(i).null_count()]:
+        spans = book.load_sheet(dialect.sheet, **options, dtypes=dict.fromkeys(lasting, "duration")).to_polars()
+        text = text.with_columns(with_durations(text.to_series(i), spans.to_series(i)) for i in lasting)
     text = text.with_columns(_with_all_digits(text.to_series(i), floats.to_series(i)) for i in range(text.width) if floats.dtypes[i].is_float())
     columns: list[pl.Series] = []
     places = [i - below for i in kept]
@@ -80,6 +86,21 @@ def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int]
             done = "merged cells keep their value in the first, the others are null"
             notes[name] = f"{notes[name]}; {done}" if name in notes and done not in notes[name] else notes.get(name, done)
     return pl.DataFrame(columns), notes, {name: was for name, was in dialect.renamed.items() if name in {c.name for c in columns}}
+
+
+def _of_its_types(book: Any, sheet: str, options: dict[str, Any]) -> pl.DataFrame:
+    """The rows with the types of their cells; columns whose cells have types that go in no common one, such as durations among dates, are text."""
+    as_text: dict[int, str] = {}
+    while True:
+        try:
+            loaded: pl.DataFrame = book.load_sheet(sheet, **options, dtypes=as_text or None).to_polars()
+        except fastexcel.UnsupportedColumnTypeCombinationError as error:
+            named = _UNFIT.search(str(error))
+            if named is None or int(named[1]) in as_text:
+                raise
+            as_text[int(named[1])] = "string"
+        else:
+            return loaded
 
 
 def _with_all_digits(text: pl.Series, floats: pl.Series) -> pl.Series:

@@ -140,9 +140,17 @@ def cells(book: Any, sheet: str, *, rows: int | None = None) -> tuple[list[Row],
     except (fastexcel.FastExcelError, pl.exceptions.PanicException) as error:
         raise FileRejected(f"sheet {sheet!r} cannot be read: it is a chart, or damaged", "Save the workbook again and land that") from error
     frame = loaded.to_polars()
+    if frame.width and any(column.null_count() for column in frame):
+        spans = book.load_sheet(sheet, header_row=None, skip_rows=0, n_rows=rows, dtypes="duration").to_polars()
+        frame = frame.with_columns(with_durations(frame.to_series(i), spans.to_series(i)) for i in range(frame.width))
     if not frame.width or frame.select(pl.all_horizontal(pl.all().is_null().all())).item():
         return [], 0
     return frame.rows(), loaded.available_columns()[0].index
+
+
+def with_durations(text: pl.Series, spans: pl.Series) -> pl.Series:
+    """The cells as text with durations among them, which the cell reader makes nothing of in some formats: `PT10H30M`, as these write them."""
+    return text.to_frame().select(text.fill_null(spans.dt.to_string("iso")) if isinstance(spans.dtype, pl.Duration) else text).to_series()
 
 
 def _choose(heads: dict[str, tuple[list[Row], int]], hidden: list[str], wanted: str | int | None) -> tuple[str, str]:
