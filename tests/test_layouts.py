@@ -27,6 +27,13 @@ THREE = [("1", "Ann", "2.5"), ("2", "Bob", "13.5")]
 FOUND: dict[str, tuple[str, list[tuple[str, ...]], dict[str, Any]]] = {
     "two bars": ("id||name||price\n1||Ann||2.5\n2||Bob||13.5\n", THREE, {"delimiter": "||"}),
     "two bars, an empty field": ("id||name||price\n1||||2.5\n2||Bob||13.5\n", [("1", "", "2.5"), THREE[1]], {"delimiter": "||"}),
+    "records of several widths": ("id||name||price\n1||Ann||2.5\n2||Bob\n3||Cy||3||x\n4||Di||4\n", [THREE[0], ("2", "Bob", None), ("3", "Cy", "3"), ("4", "Di", "4")], {"delimiter": "||"}),
+    "two dollars": ("id$$name$$price\n1$$Ann$$2.5\n2$$Bob$$13.5\n", THREE, {"delimiter": "$$"}),
+    "two tabs": ("id\t\tname\t\tprice\n1\t\tAnn\t\t2.5\n2\t\tBob\t\t13.5\n", THREE, {"delimiter": "\t\t"}),
+    "blanks around bars": ("id | name | price\n1 | Ann | 2.5\n2 | Bob | 13.5\n", THREE, {"layout": "box"}),
+    "rules of dashes and bars": ("id|name|price\n--|----|-----\n1|Ann|2.5\n2|Bob|13.5\n", THREE, {"layout": "markdown"}),
+    "rules above and below": ("=====  =======  =====\nid     name     price\n=====  =======  =====\n1      Ann      2.5\n2      Bob      13.5\n=====  =======  =====\n", THREE, {"layout": "fixed"}),
+    "a name of two words above one value": ("Order No  Full Name   Total\n1         Ann           2.5\n2         Bob          13.5\n2         Bob          13.5\n", [*THREE, THREE[1]], {"layout": "fixed"}),
     "two colons": ("id::name::price\n1::Ann::2.5\n2::Bob::13.5\n", THREE, {"delimiter": "::"}),
     "two colons, clocks": ("id::at::price\n1::10:30::2.5\n2::11:45::3.5\n", [("1", "10:30", "2.5"), ("2", "11:45", "3.5")], {"delimiter": "::"}),
     "tilde bar tilde": ("id~|~name~|~price\n1~|~Ann~|~2.5\n2~|~Bob~|~13.5\n", THREE, {"delimiter": "~|~"}),
@@ -80,7 +87,7 @@ def test_a_layout_is_found(tmp_path: Path, text: str, rows: list[tuple[str, ...]
     assert told.dialect.columns == member.dialect.columns
     assert "\x05" not in repr(member.dialect.particulars) + repr(member.dialect.why)
     other, _ = read(tmp_path, text.replace("\n", "\r\n").encode("utf-16"))
-    assert [[value.replace("\r\n", "\n") for value in row] for row in other] == [[*row] for row in rows]
+    assert [[value and value.replace("\r\n", "\n") for value in row] for row in other] == [[*row] for row in rows]
 
 
 def test_lines_of_rules_are_structure(tmp_path: Path) -> None:
@@ -91,6 +98,17 @@ def test_lines_of_rules_are_structure(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert member.structure["bytes"][1] == b"+----+------+-------+\n"
     assert member.rejects.is_empty()
+
+
+def test_a_second_table_of_a_text_is_not_mixed_in(tmp_path: Path) -> None:
+    """Rows below other names, or in other rules, are rejects with the reason."""
+    for text, count in (
+        ("| id | name |\n|---|---|\n| 1 | Ann |\n| 2 | Bob |\n\nSecond\n\n| code | label |\n|---|---|\n| x | why |\n", 2),
+        ("+--+---+\n|id|who|\n+--+---+\n| 1|Ann|\n| 2|Bob|\n+--+---+\n+---+-----+\n| x | why |\n+---+-----+\n| 1 | not |\n+---+-----+\n", 2),
+    ):
+        rows, member = read(tmp_path, text.encode())
+        assert rows == [("1", "Ann"), ("2", "Bob")]
+        assert [reason.split(" of the file")[0] for reason in member.rejects["reason"]] == ["it belongs to another table"] * count
 
 
 USUAL: dict[str, str] = {

@@ -16,7 +16,17 @@ _CENTRAL = {
 }  # fmt: skip
 _TURKISH = {"Turkish": "çğıöşüâîûİ"}
 _BALTIC = {"Lithuanian": "ąčęėįšųūž", "Latvian": "āčēģīķļņšūž", "Estonian": "äõöüšž"}
-_SPOKEN = {"cp1252": _WEST, "cp1250": _CENTRAL, "iso8859-2": _CENTRAL, "cp1254": _TURKISH, "cp1257": _BALTIC}
+_SPOKEN = {
+    "cp1252": _WEST,
+    "cp1250": _CENTRAL,
+    "iso8859-2": _CENTRAL,
+    "cp1254": _TURKISH,
+    "cp1257": _BALTIC,
+    "cp852": _CENTRAL,
+    "cp850": _WEST,
+    "mac_roman": _WEST,
+}
+_OLD = frozenset({"cp852", "cp850", "mac_roman"})  # of DOS and the Macintosh: believed where nothing else fits
 _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f](?:[^\W\d_]|[^\x00-\x7f])*")
 _MOST_WORDS = 2_000
 _FEWEST_WORDS, _FEWEST_LETTERS = 3, 2
@@ -29,19 +39,25 @@ def language_of(data: bytes) -> tuple[str, str] | None:
     west = _text(data, "cp1252")
     if west is None or not _WORD.search(west):
         return None
-    best: tuple[float, float, str, str] | None = None
+    fitting: list[tuple[float, float, str, str]] = []
     for encoding, languages in _SPOKEN.items():
         other = _text(data, encoding) if encoding != "cp1252" else None
         if other is None:
             continue
         ours, theirs = _other_words(west, other)
-        if len(theirs) < _FEWEST_WORDS or len({sign for word in theirs for sign in word if ord(sign) > 0x7F}) < _FEWEST_LETTERS:
+        if len(theirs) < _FEWEST_WORDS - 1 or len({sign for word in theirs for sign in word if ord(sign) > 0x7F}) < _FEWEST_LETTERS:
             continue
         share, language = max((sum(_is_word(word, letters) for word in theirs) / len(theirs), language) for language, letters in languages.items())
         western = max(sum(_is_word(word, letters) for word in ours) / len(ours) for letters in _WEST.values())
-        if share >= _ENOUGH and share >= western + _AHEAD and (best is None or (share, -western) > best[:2]):
-            best = (share, -western, encoding, language)
-    return best[2:] if best else None
+        if len(theirs) < _FEWEST_WORDS and western:
+            continue
+        if share >= _ENOUGH and share >= western + _AHEAD:
+            fitting.append((share, -western, encoding, language))
+    newer = [one for one in fitting if one[2] not in _OLD]
+    best = max(newer or fitting, key=lambda one: one[:2], default=None)
+    if best is None or (not newer and len({_text(data, encoding) for _, _, encoding, _ in fitting}) > 1):
+        return None
+    return best[2:]
 
 
 def _text(data: bytes, encoding: str) -> str | None:

@@ -322,6 +322,13 @@ def told_line(line: str, encoding: str) -> str | None:
     return raw.decode(encoding) if is_told(raw, encoding) else None
 
 
+def as_text(raw: bytes, beside: str | None) -> str:
+    """The bytes of a record to be looked at: lines that are not UTF-8 in the encoding `beside` it where they are that, else spelled out."""
+    lines = split_lines(raw.decode("utf-8", "surrogateescape"))
+    told = "".join((beside and told_line(line, beside)) or line if is_foreign(line) else line for line in lines)
+    return told.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def not_utf8(text: str) -> str | None:
     """Why a text that was decoded with surrogates in place of foreign bytes is none."""
     found = _ANOTHER.search(text)

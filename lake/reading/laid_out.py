@@ -30,9 +30,9 @@ from lake.reading.sniff import Told, Trial, find_cut, is_rare_table, name_of, tr
 from lake.wording import counted
 
 _SAMPLE = 200  # lines
-_NEARLY_ALL, _MOST = 0.95, 0.6
+_NEARLY_ALL, _MOST, _HALF = 0.95, 0.6, 0.5
 _PLAIN_ENDS = "|~^\t"
-_SIGNS = "|:;,~^#@*\t"
+_SIGNS = "|:;,~^#@*\t$%&!=+"
 _AROUND = "|:;,~^#@*\t<>"
 _MIRRORED = {"<": ">", ">": "<"}
 _LONGEST, _MOST_TITLES = 5, 12
@@ -91,7 +91,7 @@ def find_layout(lines: list[str], name: str, told: Told) -> tuple[Written, str, 
     bare = [line.rstrip("\r\n") for line in sample]
     if ("--" in text or "──" in text or "━━" in text or "══" in text or "|-" in text or "|:" in text) and (table := _table(bare)):
         return (*table, SIGN)
-    if barred := _bars(bare):
+    if barred := _bars(bare) or _apart(bare):
         return (*barred, SIGN)
     tokens = [token for sign in _SIGNS if sign in text and (token := _token(bare, sign))]
     gaps, quotes = "  " in text, [pair for pair in QUOTES if pair[0] in text and pair[1] in text]
@@ -143,6 +143,16 @@ def _bars(bare: list[str]) -> tuple[Written, str] | None:
     return Written("box" if padded else "bars", None if padded else sign), f"{name_of(sign)} stands before and after each record"
 
 
+def _apart(bare: list[str]) -> tuple[Written, str] | None:
+    """Bars with blanks on both sides, everywhere: such lines have no quotes."""
+    holding = [line for line in bare if "|" in line]
+    if len(holding) < 2 or len(holding) < _NEARLY_ALL * len(bare) or any('"' in line for line in holding):  # noqa: PLR2004
+        return None
+    if any(re.search(r"\S\||\|\S", line) for line in holding) or len({line.count("|") for line in holding}) > 1:
+        return None
+    return Written("box"), "blanks stand on both sides of every bar"
+
+
 def _token(bare: list[str], sign: str) -> str | None:
     """The delimiter of several characters that each of these signs is part of; None where one stands alone."""
     holding = [line for line in bare if sign in line]
@@ -178,7 +188,8 @@ def _separated(sample: list[str], token: str, usual: Trial) -> tuple[Written, st
     above = next(number for number, line in enumerate(sample) if token in line)
     sample = sample[above if above < _MOST_TITLES else 0 :]
     trial = trial_of([anew.line(line) for line in sample], Cut(SIGN))
-    if trial.share < _NEARLY_ALL or trial.width < 2 or not trial.titled:  # noqa: PLR2004
+    whole = usual.cut.delimiter in token and usual.width > 1  # a single sign would cut within it
+    if trial.share < (_HALF if whole else _NEARLY_ALL) or trial.width < 2 or not trial.titled:  # noqa: PLR2004
         return None
     if usual.cut.delimiter not in token and usual.share >= _NEARLY_ALL and usual.width >= trial.width:
         return None
@@ -226,7 +237,8 @@ def _fixed(bare: list[str]) -> tuple[tuple[int, int], ...]:
     if ruler is not None:
         spans = tuple((match.start(), match.end()) for match in re.finditer(r"\S+", ruler))
         below = [line for line in bare[bare.index(ruler) + 1 :] if cut_at(line, spans) is not None]
-        return spans if below and bare.index(ruler) > 0 and len(spans) > 1 else ()
+        above = bare.index(ruler) > 0 or sum(map(is_ruler, bare)) > 1
+        return spans if below and above and len(spans) > 1 else ()
     rows = [line for line in bare if re.search(r"\S  +\S", line)]
     if len(rows) < 3 or len(rows) < _MOST * len(bare) or any("\t" in line for line in rows):  # noqa: PLR2004
         return ()
@@ -237,7 +249,9 @@ def _fixed(bare: list[str]) -> tuple[tuple[int, int], ...]:
     shape = shape_of(cells[1:], len(runs)) if len(runs) > 1 else ""
     merged = runs[:1]
     for number, (begin, end) in enumerate(runs[1:], 1):
-        alone = begin - merged[-1][1] < 2 and not (is_typed(shape[number - 1]) or is_typed(shape[number]))  # noqa: PLR2004  # a blank within words
+        headed = not any(row[number] for row in cells[1:])  # only a name has two words
+        words = headed or not (is_typed(shape[number - 1]) or is_typed(shape[number]))
+        alone = begin - merged[-1][1] < 2 and words  # noqa: PLR2004  # a blank within words
         merged[-1:] = [(merged[-1][0], end)] if alone else [merged[-1], (begin, end)]
     cells = [[line[begin:end].strip() for begin, end in merged] for line in rows]
     gaps = max(len(GAP.split(line.strip())) for line in rows)
@@ -258,7 +272,7 @@ def _is_table(rows: list[list[str]]) -> bool:
 def rewritten(lines: list[str], written: Written, delimiter: str, *, whole: bool) -> list[str]:
     """The beginning of a text as it will be read; `whole` says that it is all of it."""
     anew = Anew(written, delimiter, rows_between(lines) if whole and written.tabular else None)
-    return [anew.line(line) for line in lines]
+    return [anew.line(line, following) for line, following in zip(lines, [*lines[1:], ""], strict=True)]
 
 
 def without_rules(lines: list[str]) -> list[str]:

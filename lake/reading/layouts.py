@@ -64,6 +64,8 @@ class Written:
         """Why a line cannot be cut."""
         if self.layout == "fixed":
             return "a value stands across the edge of two columns, and blanks do not cut it either"
+        if self.tabular:
+            return "it belongs to another table of the file (only the first is read: split the file), or holds a sign that no text has (U+FDD0 to U+FDD3)"
         return "nothing stands in it but a delimiter, or it holds a sign that no text has (U+FDD0 to U+FDD3)"
 
 
@@ -73,6 +75,9 @@ class Anew:
     def __init__(self, written: Written, delimiter: str, last: int | None = None) -> None:
         self._written = written
         self._number, self._last, self._begun = -1, last, False
+        self._names: list[str] = []
+        self._rule: list[tuple[int, int]] = []
+        self._other = False
         self.cut_by_blanks = 0
         if written.quotes is not None:
             edge = re.escape(delimiter)
@@ -80,9 +85,11 @@ class Anew:
             closing = rf"{end}(?={edge}|\Z)"
             self._open, self._close = re.compile(rf"(?:\A|(?<={edge})){begin}"), re.compile(closing)
 
-    def line(self, line: str) -> str:
-        """What is made of a line with its end."""
+    def line(self, line: str, following: str = "") -> str:
+        """What is made of a line with its end; `following` is the one after it."""
         self._number += 1
+        if self._written.tabular:
+            self._look(line, following)
         bare = line.rstrip("\r\n")
         if not bare.strip():
             return ASIDE + line if self._after else line
@@ -95,6 +102,18 @@ class Anew:
             return (ASIDE if self._written.ruled else "") + bare + end
         made = self._made(bare)
         return made + end if made or end else REFUSED + bare  # a last line must not be none
+
+    def _look(self, line: str, following: str) -> None:
+        """Whether another table begins: other names above a line of rules in Markdown, other rules in a box."""
+        if self._written.layout == "markdown":
+            if any(sign in line for sign in BARS) and not is_rule(line) and is_rule(following) and following.strip():
+                names = cells_of(line.rstrip("\r\n"), self._written)
+                self._other = bool(self._names) and names != self._names
+                self._names = self._names or names
+        elif line.strip() and is_rule(line):
+            rule = spans_of(line.rstrip("\r\n"))
+            self._rule = self._rule or rule
+            self._other = rule != self._rule
 
     @property
     def _after(self) -> bool:
@@ -124,6 +143,8 @@ class Anew:
         if not any(sign in bare for sign in BARS):
             return ASIDE + bare if self._after else bare
         self._begun = True
+        if self._other:
+            return REFUSED + bare
         return SIGN.join(cells_of(bare, self._written))
 
     def _by_places(self, bare: str) -> str:

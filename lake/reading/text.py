@@ -25,7 +25,7 @@ _WORLD = [
 ]  # fmt: skip
 _PADDING = b"\0\x1a\r\n"
 _FILLED = 8  # NULs in a row that are no value
-_LATIN = {"cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "latin-1"}
+_LATIN = {"cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "latin-1", "cp850", "cp852", "mac_roman"}
 _EAST = {"shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp949"}
 
 

@@ -141,12 +141,12 @@ def view_of(path: Path, dialect: Dialect, folder: Path, *, nuls: bool) -> View |
         written.write(_BOM[:start])
         for lines in _batches(path, start, end):
             made = []
-            for line in lines:
+            for line, following in zip(lines, [*lines[1:], ""], strict=True):
                 if number % _EVERY == 0:
                     view._offsets.append(place)  # noqa: SLF001  # its own maker
                 number += 1
                 place += len(line) if line.isascii() else len(raw_line(line))
-                new, how = rewriting.line(line)
+                new, how = rewriting.line(line, following)
                 if how is not None and number > above:
                     view.mended[how] = view.mended.get(how, 0) + 1
                 made.append(new)
@@ -207,7 +207,7 @@ class _Rewriting:
         """Whether any line can become another."""
         return self._table is not None or self._padding is not None or self._anew is not None
 
-    def line(self, line: str) -> tuple[str, str | None]:
+    def line(self, line: str, following: str) -> tuple[str, str | None]:
         """The line of the view, and how the text's was put right, if it was."""
         new, how = line, None
         if self._table is not None and not line.isascii() and (told := new.translate(self._table)) != new:
@@ -216,6 +216,6 @@ class _Rewriting:
             new, how = bare, NULS
         if self._anew is not None:
             blanks = self._anew.cut_by_blanks
-            new = self._anew.line(new)
+            new = self._anew.line(new, following)
             how = how or ("cut by its blanks instead of its places" if self._anew.cut_by_blanks > blanks else None)
         return new, how

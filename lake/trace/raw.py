@@ -15,6 +15,7 @@ from lake.errors import LakeError
 from lake.meter import carried
 from lake.place import readings
 from lake.reading.dialect import Dialect
+from lake.reading.fields import as_text
 from lake.reading.records import texts_of
 from lake.receipts import receipt_of
 from lake.reread import taken_in, taking
@@ -54,7 +55,7 @@ def read_raw(reading: Reading, table: Table, node: Node, lost: pl.DataFrame | No
     beaten = set(lost.iter_rows()) if lost is not None else set()
     frames, records, missing = [], list[RawRecord](), None
 
-    def one(group: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str] | LakeError:
+    def one(group: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str, str | None] | LakeError:
         with reading.run.workspace(f"trace-{table.name}") as folder:
             try:
                 return _file(reading, table, node, there, group[FILE][0], group, folder)
@@ -68,18 +69,18 @@ def read_raw(reading: Reading, table: Table, node: Node, lost: pl.DataFrame | No
         if isinstance(result, LakeError):
             missing = missing or str(result)
             continue
-        file, (rows, found, name) = group[FILE][0], result
+        file, (rows, found, name, beside) = group[FILE][0], result
         frames.append(group.join(rows, on=[FILE, ROW], how="inner", maintain_order="left").select(list(there.schema)))
         for number in group[ROW].unique().sort():
             line, text = found.get(number, (None, None))
-            told = text.decode("utf-8", "backslashreplace").rstrip("\r\n") if text is not None else None
+            told = as_text(text, beside).rstrip("\r\n") if text is not None else None
             records.append(RawRecord(file, name, number, line, told, (file, number) in beaten))
     return ReadAgain(pl.concat(frames) if frames else node.rows.clear(), records, missing)
 
 
 def _file(
     reading: Reading, table: Table, node: Node, there: Any, file: str, group: pl.DataFrame, folder: Path
-) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str]:
+) -> tuple[pl.DataFrame, dict[int, tuple[int, bytes]], str, str | None]:
     run = reading.run
     receipt = receipt_of(run, table.name.removeprefix("bronze."), file)
     if receipt is None:
@@ -95,4 +96,4 @@ def _file(
     only = pl.Series(sorted(numbers), dtype=pl.Int64)
     rows = taken_in(run, table, then[1], receipt, there, folder, local, only).filter(pl.col(FILE) == file).drop(LANDED).collect(engine="streaming")
     texts = texts_of(*local, dialect, receipt["name"], folder / "texts", numbers, ours=receipt["packed"] is None)
-    return rows.unique([FILE, ROW]), texts, receipt["name"] + (f" ({member})" if member else "")
+    return rows.unique([FILE, ROW]), texts, receipt["name"] + (f" ({member})" if member else ""), dialect.beside
