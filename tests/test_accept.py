@@ -199,3 +199,7 @@ def test_the_command(project: Project) -> None:  # noqa: F811  # the fixture
     (commit,) = project.rows("history", SILVER)
     assert commit["accepted"] == {"rows": 1, "by": "mia", "why": "cem's till was broken"}
     project.look("accept", SILVER, "--stopped", "--why", "again").refused(f"nothing of {SILVER} was stopped")
+    project.write("incoming/tuesday.csv", "order,customer,amount\n5,dee,-1\n")
+    project.run().refused("1 of 1 row ")
+    (row,) = project.look("accept", SILVER, "--stopped", "--why", "the same", "--by", "mia", "--json").did().rows
+    assert (row["table"], row["stopped"], row["accepted"], row["by"], row["why"]) == (SILVER, 1, 1, "mia", "the same")

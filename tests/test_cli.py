@@ -42,7 +42,20 @@ LISTINGS: dict[str, tuple[str, ...]] = {
     "plan": (), "release ls": (), "release show": (), "doctor": (), "replay": (), "verify": ("nyc", "--share", "0.01"), "preview": (f"{published_files()}/airports.csv",), "deployments": (),
 }  # fmt: skip
 """Every command that only looks, with what it is asked about."""
-WORKING = {"land", "run", "readmit", "maintain", "release diff", "release rollback", "release resume", "retire", "rename", "schema check", "status"} | {
+WORKING = {
+    "land",
+    "run",
+    "readmit",
+    "accept",
+    "maintain",
+    "release diff",
+    "release rollback",
+    "release resume",
+    "retire",
+    "rename",
+    "schema check",
+    "status",
+} | {
     "backup",
     "restore",
 }
