@@ -91,14 +91,15 @@ def find_layout(lines: list[str], name: str, told: Told) -> tuple[Written, str, 
     bare = [line.rstrip("\r\n") for line in sample]
     if ("--" in text or "──" in text or "━━" in text or "══" in text or "|-" in text or "|:" in text) and (table := _table(bare)):
         return (*table, SIGN)
-    if barred := _bars(bare) or _apart(bare):
-        return (*barred, SIGN)
+    barred = _bars(bare) or _apart(bare)
     tokens = [token for sign in _SIGNS if sign in text and (token := _token(bare, sign))]
     gaps, quotes = "  " in text, [pair for pair in QUOTES if pair[0] in text and pair[1] in text]
-    if not (tokens or gaps or quotes):
+    if not (barred or tokens or gaps or quotes):
         return None
     cut, _ = find_cut(sample, name, told)
     usual = trial_of(sample, cut)
+    if barred and not _is_convincing(usual, "|"):
+        return (*barred, SIGN)
     for token in sorted(tokens, key=len, reverse=True):
         if (found := _separated(sample, token, usual)) is not None:
             return (*found, SIGN)
@@ -191,7 +192,7 @@ def _separated(sample: list[str], token: str, usual: Trial) -> tuple[Written, st
     whole = usual.cut.delimiter in token and usual.width > 1  # a single sign would cut within it
     if trial.share < (_HALF if whole else _NEARLY_ALL) or trial.width < 2 or not trial.titled:  # noqa: PLR2004
         return None
-    if usual.cut.delimiter not in token and usual.share >= _NEARLY_ALL and usual.width >= trial.width:
+    if _is_convincing(usual, token):
         return None
     if len(set(token)) == 1 and token[0] in ",;\t" and trial.width < 3:  # noqa: PLR2004  # an empty column
         return None
@@ -200,6 +201,11 @@ def _separated(sample: list[str], token: str, usual: Trial) -> tuple[Written, st
         return None
     agreeing = round(trial.share * len(trial.records))
     return written, f"{token!r} cuts {agreeing} of {counted(len(trial.records), 'record')} into {counted(trial.width, 'field')}"
+
+
+def _is_convincing(usual: Trial, token: str) -> bool:
+    """Whether another sign than those of the token cuts the lines, the first too, alike: then that is the delimiter, whatever stands in values."""
+    return usual.cut.delimiter not in token and usual.width > 1 and usual.share >= _NEARLY_ALL and usual.titled
 
 
 def _quoted(sample: list[str], name: str, quotes: list[tuple[str, str]], usual: Trial) -> tuple[Written, str, str] | None:
