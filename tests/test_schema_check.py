@@ -415,7 +415,7 @@ def test_a_refused_subject_stops_no_other(shop: Project) -> None:
     shop.write("flows/annex/sources.py", "from lake import Source, Table\nbins = Source(Table('bronze.annex.bins'), 'incoming', '*.csv')\n")
     assert shop.lake("run", "annex", "--no-prefect").code == 0
     assert shop.lake("run", "shop", "--no-prefect").code == 0
-    shop.write("flows/annex/sources.py", "from lake import Source, Tabel\n")
+    shop.write("flows/annex/sources.py", "from lake import Source, Nothing\n")
     checked = shop.lake("schema", "check")
     assert (checked.code, "The code asks for what release" in checked.out, "annex" in checked.err) == (1, True, True)
     assert "nothing fills" not in checked.out

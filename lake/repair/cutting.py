@@ -17,9 +17,10 @@ from lake.table import path_of
 
 @dataclass
 class Cuts:
-    """To which version each table is cut back (-1: it is no table any more), and the tables for which that may not be, with why."""
+    """To which version each table is cut back (-1: it is no table any more), what the last whole release pins, and the tables for which a cut may not be, with why."""
 
     to: dict[str, int] = field(default_factory=dict)
+    pins: dict[str, int] = field(default_factory=dict)
     not_possible: dict[str, str] = field(default_factory=dict)
 
 
@@ -39,7 +40,7 @@ def planned_cuts(store: Store, seen: Seen, base: Release | None) -> Cuts:
     """What has to be cut back so that every table is whole at its newest version, or is as `base`, the last whole release, pins it."""
     pins = _pinned(store, base) if base is not None else {}
     bad = {one.path for one in seen.of("data")}
-    cuts = Cuts()
+    cuts = Cuts(pins=pins)
     for path, versions in seen.commits.items():
         head = max(versions)
         if not _is_whole(store, seen, path, head, bad):
@@ -85,17 +86,24 @@ def _is_whole(store: Store, seen: Seen, path: str, version: int, bad: set[str]) 
 
 
 def _spread(store: Store, seen: Seen, pins: dict[str, int], cuts: Cuts) -> None:
-    """Whatever read, or says of rows beside it, what is cut goes too; what a release pins stays, and the cut is given up."""
+    """Whatever read, or says of rows beside it, what is cut or is gone goes too; what a release pins stays, and the cut is given up."""
+    heads = {path: max(versions) for path, versions in seen.commits.items()}  # what comes after them is gone already
+    released: set[str] = set()
     again = True
     while again:
         again = False
         for path, versions in seen.commits.items():
+            if path in released:
+                continue
             at = cuts.to.get(path, max(versions))
-            while at >= 0 and (record := _record(store, path, at)) is not None and _reads_what_is_cut(record, path, cuts.to):
+            while at >= 0 and (record := _record(store, path, at)) is not None and _reads_what_is_cut(record, path, heads | cuts.to):
                 at = max((other for other in versions if other < at), default=-1)
             if at != cuts.to.get(path, max(versions)):
                 if at < pins.get(path, -1):
-                    for given in [name for name in cuts.to if name == LANDINGS or name.endswith(f"/{path}")]:
+                    given_up = [name for name in cuts.to if name == LANDINGS or name.endswith(f"/{path}")]
+                    if not given_up:
+                        released.add(path)
+                    for given in given_up:
                         cuts.not_possible[given] = f"{path}, which is released, was made from it"
                         del cuts.to[given]
                 else:

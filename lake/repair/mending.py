@@ -57,7 +57,7 @@ def _beside(run: Run, seen: Seen) -> Iterator[Mended]:
         yield Mended(one.path, "made again", "it is derived, and comes again with the next commit; until then it is done without")
     for one in seen.of("schema"):
         path = LANDINGS if one.table == "bronze.system.landings" else path_of(one.table) if "/" not in one.table else one.table
-        using = [record for _, record in _records(run, path) if record.schema_version == one.number]
+        using = [record for _, record in _records(run, seen, path) if record.schema_version == one.number]
         document = next((record.schema_document for record in using if record.schema_document), None)
         if not using:
             run.store.delete([one.path])
@@ -71,12 +71,16 @@ def _beside(run: Run, seen: Seen) -> Iterator[Mended]:
         yield Mended(one.path, "lost", "it is kept nowhere else; bring it back from a backup")
 
 
-def _records(run: Run, path: str) -> Iterator[tuple[int, Record]]:
-    """The records of a table, newest first, as far back as they can be read."""
-    try:
-        yield from TableLog(run.store, path).back()
-    except LakeError:
-        return
+def _records(run: Run, seen: Seen, path: str) -> Iterator[tuple[int, Record]]:
+    """The records of a table that can be read, newest first: one that is damaged hides none of those before it."""
+    log, own = TableLog(run.store, path), sorted(seen.commits.get(path, ()), reverse=True)
+    for version in own:
+        with contextlib.suppress(LakeError):
+            if (record := log.record_at(version)) is not None:
+                yield version, record
+    if own and own[-1] > 0:
+        with contextlib.suppress(LakeError):  # those that are kept together
+            yield from log.back(until=own[-1] - 1)
 
 
 def _raw(run: Run, one: Finding, flows: list[Pipeline]) -> Mended:
@@ -110,7 +114,9 @@ def _tables(run: Run, seen: Seen, flows: list[Pipeline], told: Callable[[str], N
         count = cut(run.store, path, version, seen.commits[path])
         yield Mended(path, "cut off", f"{counted(count, 'commit')} after version {version}, which no whole release has: the next run makes them again")
     for one in seen.of("commit"):
-        if one.version <= cuts.to.get(one.table, one.version):
+        if one.version > max([*seen.commits.get(one.table, ()), cuts.pins.get(one.table, -1)], default=-1):
+            yield Mended(one.path, "cut off", f"it {one.wrong}, and no whole release has it: the next run makes it again")
+        elif one.version <= cuts.to.get(one.table, one.version):
             yield Mended(one.path, "lost", f"it {one.wrong}, what is released was made after it, and it is kept nowhere else; bring it back from a backup")
     for path, why in cuts.not_possible.items():
         yield Mended(path, "lost", f"{why}; bring its log back from a backup")

@@ -41,8 +41,9 @@ def _of_table(run: Run, path: str, objects: list[Finding], step: Step | None) ->
             records = [record for _, record in again.log(path).back()]
             for one in objects:
                 yield _put_back(run, again, step.name, records, one)
-    except LakeError as error:
-        yield from (Mended(one.path, "lost", f"{path} cannot be read from raw again: {error.message}. {_BACKUP}") for one in objects)
+    except Exception as error:  # noqa: BLE001  # whatever a library says of what it cannot read: these are lost, and the rest goes on
+        why = error.message if isinstance(error, LakeError) else "its receipts, or what it was read from, are damaged too"
+        yield from (Mended(one.path, "lost", f"{path} cannot be read from raw again: {why}. {_BACKUP}") for one in objects)
 
 
 def _put_back(run: Run, again: Run, name: str, records: list[Record], one: Finding) -> Mended:
