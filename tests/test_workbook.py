@@ -24,10 +24,11 @@ from lake.errors import FileRejected
 from lake.ingest import ingest
 from lake.landing import land
 from lake.reading.dialect import Dialect
+from lake.reading.document_cells import unworked_in_document
 from lake.reading.hints import Hints
 from lake.reading.records import examine, read_member
 from lake.reading.unpack import compression_of
-from lake.reading.xlsx_marks import marks_of, unworked_in_document
+from lake.reading.xlsx_marks import marks_of
 from lake.run import Run
 from lake.source import Source
 from lake.table import Table, path_of
@@ -459,19 +460,84 @@ def test_a_column_of_durations_and_dates_is_text() -> None:
     assert found.frame["n"].to_list() == [1, 2]
 
 
-def test_durations_among_texts_of_an_open_document_are_kept() -> None:
-    """Its cells are read as text; a duration is written as the file has it, not left empty."""
-    cells = ['string"><text:p>{}</text:p>', 'time" office:time-value="{}">']
-    rows = [(0, "lap"), (0, "none"), (1, "PT11H12M12S"), (1, "PT10H00M00S")]
-    table = "".join(
-        f'<table:table-row><table:table-cell office:value-type="{cells[kind].format(said)}</table:table-cell></table:table-row>' for kind, said in rows
-    )
+def open_document(rows: str, name: str = "data") -> bytes:
+    """An OpenDocument workbook with the XML of the rows of its sheet."""
     names = "".join(f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
-    body = f'<office:spreadsheet><table:table table:name="data">{table}</table:table></office:spreadsheet>'
-    content = f"<office:document-content{names}><office:body>{body}</office:body></office:document-content>"
+    body = f'<office:spreadsheet><table:table table:name="{name}">{rows}</table:table></office:spreadsheet>'
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
         made.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-        made.writestr("content.xml", content)
+        made.writestr("content.xml", f"<office:document-content{names}><office:body>{body}</office:body></office:document-content>")
         made.writestr("META-INF/manifest.xml", "<manifest/>")
-    assert read(buffer.getvalue(), "x.ods").frame["lap"].to_list() == ["none", "PT11H12M12S", "PT10H"]
+    return buffer.getvalue()
+
+
+def open_row(*cells: str, repeated: int = 1) -> str:
+    """A row of such a sheet: durations, dates, numbers and texts, an empty cell for each empty text."""
+    told = ""
+    for cell in cells:
+        if re.match("-?P", cell):
+            told += f'<table:table-cell office:value-type="time" office:time-value="{cell}"><text:p>shown</text:p></table:table-cell>'
+        elif cell.startswith("2024-"):
+            told += f'<table:table-cell office:value-type="date" office:date-value="{cell}"/>'
+        elif cell.isdigit():
+            told += f'<table:table-cell office:value-type="float" office:value="{cell}"/>'
+        else:
+            told += f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' if cell else "<table:table-cell/>"
+    return f'<table:table-row table:number-rows-repeated="{repeated}">{told}</table:table-row>'
+
+
+def test_durations_among_texts_of_an_open_document_are_kept() -> None:
+    """Its cells are read as text; a duration is written as the file has it, not left empty."""
+    rows = open_row("lap") + open_row("none") + open_row("PT11H12M12S") + open_row("PT10H00M00S")
+    assert read(open_document(rows), "x.ods").frame["lap"].to_list() == ["none", "PT11H12M12S", "PT10H"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "right"),
+    [
+        (["PT10H30M00S", "PT36H00M00S"], [37_800, 129_600]), (["PT24H00M00S"], [86_400]), (["-PT02H00M00S", "PT1H"], [-7_200, 3_600]),
+        (["P1DT2H", "PT90M"], [93_600, 5_400]), (["PT10H30M00,5S", "PT23H59M59.250S"], [37_800.5, 86_399.25]), (["", "PT1000000H00M00S"], [None, 3_600_000_000]),
+        (["none", "PT36H00M00S"], ["none", "PT36H00M00S"]), (["2024-01-02", "PT36H00M00S"], ["2024-01-02", "PT36H00M00S"]), (["7", "PT36H00M00S"], ["7", "PT36H00M00S"]),
+        (["PT00H00M00.0005S", "PT36H00M00S"], ["PT00H00M00.0005S", "PT36H00M00S"]), (["P1M", "PT1H"], ["P1M", "PT1H"]),
+        (["PT9999999999999999H", "PT1H"], ["PT9999999999999999H", "PT1H"]),
+    ],
+)  # fmt: skip
+def test_durations_of_any_length_in_an_open_document_are_kept(cells: list[str], right: list[Any]) -> None:
+    """The cell reader makes nothing of those of a day or more, of negative ones, and of those that are written otherwise than a time of day."""
+    rows = open_row("n", "lap") + "".join(open_row(str(i), cell) for i, cell in enumerate(cells))
+    column = read(open_document(rows), "x.ods").frame["lap"]
+    assert (column.dt.total_milliseconds() / 1000 if isinstance(column.dtype, pl.Duration) else column).to_list() == right
+
+
+def test_durations_stand_where_they_stood() -> None:
+    """Below empty rows and a title, right of an empty column, in rows and columns that stand for several, in a sheet with a name to be escaped, alone in their row."""
+    rows = (
+        open_row("", repeated=2) + open_row("", "Laps of May", "") + open_row("", "who", "lap", "last") + open_row("", "ann", "PT30H00M00S", "PT1H", repeated=2)
+    )
+    rows += open_row("", "", "PT25H00M00S", "") + open_row("", "bob", "", "PT48H")
+    found = read(open_document(rows, "it&apos;s"), "x.ods")
+    assert found.frame["who"].to_list() == ["ann", "ann", None, "bob"]
+    assert [found.frame[name].dt.total_hours().to_list() for name in ("lap", "last")] == [[30, 30, 25, None], [1, 1, None, 48]]
+
+
+def test_a_sheet_of_long_durations_is_no_empty_one() -> None:
+    """What the cell reader sees nothing in still is the table, and another sheet with some is told whole."""
+    other = f'</table:table><table:table table:name="more">{open_row("PT99H")}'
+    found = read(open_document(open_row("a", "b", "c") + open_row("1", "2", "PT36H") + open_row("3", "4", "PT37H") + other), "x.ods")
+    assert [bytes(some) for some in found.rejects["bytes"]] == [b"PT99H"]
+    alone = read(open_document(open_row("lap") + open_row("PT36H") + open_row("PT37H")), "x.ods")
+    assert alone.frame["lap"].dt.total_hours().to_list() == [36, 37]
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 2), (3, 1)], ids=["corner", "right", "below"])
+def test_marks_are_of_their_columns_wherever_the_table_stands(at: tuple[int, int]) -> None:
+    """Error cells, kinds of cells and merged blocks are told by the place in the sheet, and columns by that in the table."""
+
+    def write(made: xlsxwriter.Workbook) -> None:
+        rows = [["who", "n", "when"], ["ann", "#N/A", dt.date(2024, 5, 1)], ["bob", 2, dt.datetime(2024, 5, 2, 0, 0)], ["eve", "#N/A", dt.date(2024, 5, 3)]]  # noqa: DTZ001  # as cells are
+        put(made, "s", rows, at)
+
+    found = read(book(write), "x.xlsx")
+    assert found.frame["n"].to_list() == ["#N/A", "2", "#N/A"]
+    assert found.frame["when"].dtype == pl.Datetime("ms")

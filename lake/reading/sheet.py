@@ -18,9 +18,10 @@ from lake.contract import RESCUED, ROW
 from lake.errors import FileRejected
 from lake.reading.delimited import REJECTS, Parsed
 from lake.reading.dialect import Dialect
+from lake.reading.document_cells import as_durations, unread_times, unworked_in_document, with_times
 from lake.reading.hints import Hints
 from lake.reading.workbook import Row, cells, lay_out, open_book, with_durations
-from lake.reading.xlsx_marks import Marks, marks_of, unworked_in_document
+from lake.reading.xlsx_marks import Marks, marks_of
 from lake.wording import counted
 
 _EPOCHS = (dt.date(1899, 12, 30), dt.date(1899, 12, 31))
@@ -36,7 +37,7 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     data, book = open_book(path)
     sheet, first = str(dialect.sheet), dialect.skip_lines
     below = first + dialect.header
-    rows, offset = cells(book, sheet)
+    rows, offset = cells(book, sheet, data=data)
     marks = marks_of(data, sheet, below) or Marks()
     erred = {row for row, _ in marks.errors}
     while rows and not _holds(rows[-1]) and len(rows) - 1 not in erred:
@@ -47,8 +48,8 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     numbers = {i: n for n, i in enumerate(sorted([*above, *empty, *kept]), 1)}
     rejects = [(numbers[i], i + 1, _tabbed(rows[i]), "it stands above the header") for i in above]
     rejects += [(numbers[i], i + 1, b"", "the row is empty") for i in empty]
-    rejects += [_unread(book, name, len(numbers) + n) for n, name in enumerate(dialect.other_sheets, 1)]
-    frame, notes, renamed = _typed(book, dialect, offset, below, kept, marks)
+    rejects += [_unread(data, book, name, len(numbers) + n) for n, name in enumerate(dialect.other_sheets, 1)]
+    frame, notes, renamed = _typed(book, dialect, offset, below, kept, marks, unread_times(data, sheet))
     frame = frame.with_columns(pl.Series(ROW, [numbers[i] for i in kept], dtype=pl.Int64), pl.lit(None, dtype=pl.String).alias(RESCUED))
     told = pl.DataFrame(rejects, schema=REJECTS, orient="row")
     unstored = marks.unstored or unworked_in_document(data, sheet)
@@ -56,7 +57,9 @@ def read_workbook(path: Path, dialect: Dialect) -> Parsed:
     return Parsed(frame.lazy(), told, len(numbers) + len(dialect.other_sheets), notes, renamed, dict(zip(["formulas"], remarks, strict=False)), remarks=remarks)
 
 
-def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int], marks: Marks) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
+def _typed(
+    book: Any, dialect: Dialect, offset: int, below: int, kept: list[int], marks: Marks, times: dict[int, dict[int, str]]
+) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
     """The kept rows with their types, what was done to columns, and columns whose name could not be kept."""
     notes: dict[str, str] = {}
     if not kept:
@@ -74,7 +77,11 @@ def _typed(book: Any, dialect: Dialect, offset: int, below: int, kept: list[int]
     places = [i - below for i in kept]
     for i, name in enumerate(dialect.columns):
         errors = {row - below: said for (row, column), said in marks.errors.items() if column == i + offset and row >= below}
-        column, note = _column(typed.to_series(i), text.to_series(i), marks.kinds.get(i + offset, set()), errors)
+        there = {row - below: said for row, said in times.get(i + offset, {}).items() if row >= below}
+        if there:
+            column, note = _durations(typed.to_series(i), text.to_series(i), there)
+        else:
+            column, note = _column(typed.to_series(i), text.to_series(i), marks.kinds.get(i + offset, set()), errors)
         if column.null_count() == column.len() and not dialect.named[i]:
             continue  # no header and no value: there is no such column
         if note:
@@ -123,6 +130,15 @@ def _column(typed: pl.Series, text: pl.Series, kinds: set[str], errors: dict[int
     return typed, ""
 
 
+def _durations(typed: pl.Series, text: pl.Series, times: dict[int, str]) -> tuple[pl.Series, str]:
+    """A column of an OpenDocument sheet with durations that the cell reader makes nothing of, taken from the XML."""
+    if isinstance(typed.dtype, pl.Duration):
+        if (column := as_durations(typed, times)) is not None:
+            return column, ""
+        return with_times(text, times), "text, because it holds durations that are no whole milliseconds"
+    return with_times(text, times), ""
+
+
 def _moments(typed: pl.Series, text: pl.Series, kinds: set[str]) -> tuple[pl.Series, str]:
     """Dates, times of day or instants, as the cells are shown; where that is not told, as the values are."""
     if kinds - {"dates", "times", "instants"}:
@@ -151,11 +167,11 @@ def _tabbed(row: Row) -> bytes:
     return "\t".join(cell or "" for cell in row).rstrip("\t").encode("utf-8")
 
 
-def _unread(book: Any, told: str, number: int) -> tuple[int, int, bytes, str]:
+def _unread(data: bytes, book: Any, told: str, number: int) -> tuple[int, int, bytes, str]:
     """A sheet that is not the table, as one reject."""
     name = told if told in book.sheet_names else told.removesuffix(" (hidden)")
     try:
-        rows, _ = cells(book, name)
+        rows, _ = cells(book, name, data=data)
     except FileRejected as rejected:
         return number, 1, b"", rejected.message
     raw = b"\n".join(map(_tabbed, rows))

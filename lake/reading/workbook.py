@@ -17,6 +17,7 @@ import polars as pl
 from lake.errors import FileRejected
 from lake.reading.bounds import check_columns
 from lake.reading.dialect import Dialect, column_names
+from lake.reading.document_cells import unread_times, with_times
 from lake.reading.hints import Hints
 from lake.reading.kinds import NOTHING, TEXT, kind_of
 from lake.reading.names import is_header
@@ -65,7 +66,7 @@ def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
     data, book = open_book(path)
     if not book.sheet_names:
         raise FileRejected("the workbook has no sheet", "Save it with the table in a sheet, and land that")
-    heads, unread = _heads(book, hints.sheet)
+    heads, unread = _heads(data, book, hints.sheet)
     hidden = [name for name in heads if name not in unread and book.load_sheet(name, header_row=None, n_rows=1).visible != "visible"]
     sheet, why = _choose(heads, hidden, hints.sheet)
     others = [f"{name}{' (hidden)' if name in hidden else ''}" for name, (rows, _) in heads.items() if name != sheet and rows] if hints.sheet is None else []
@@ -85,15 +86,15 @@ def lay_out(path: Path, dialect: Dialect, hints: Hints) -> Dialect:
     )  # fmt: skip
 
 
-def _heads(book: Any, wanted: str | int | None) -> tuple[dict[str, tuple[list[Row], int]], list[str]]:
+def _heads(data: bytes, book: Any, wanted: str | int | None) -> tuple[dict[str, tuple[list[Row], int]], list[str]]:
     """The first rows of each sheet, and the sheets that cannot be read. Raises FileRejected if none can, or the one asked for cannot."""
     heads: dict[str, tuple[list[Row], int]] = {}
     unread: dict[str, FileRejected] = {}
     for number, name in enumerate(book.sheet_names, 1):
         try:
-            heads[name] = cells(book, name, rows=_HEAD)
+            heads[name] = cells(book, name, rows=_HEAD, data=data)
             if not heads[name][0]:  # empty, or a table far down
-                rows, offset = cells(book, name)
+                rows, offset = cells(book, name, data=data)
                 heads[name] = rows[: _first_filled(rows) + _HEAD], offset
         except FileRejected as rejected:
             heads[name], unread[name] = ([], 0), rejected
@@ -133,8 +134,8 @@ def _types(book: Any, sheet: str, skip: int, count: int) -> list[Any]:
         return []
 
 
-def cells(book: Any, sheet: str, *, rows: int | None = None) -> tuple[list[Row], int]:
-    """A sheet's cells as text, from its first row, and the number of its first column; no rows if it is empty."""
+def cells(book: Any, sheet: str, *, data: bytes, rows: int | None = None) -> tuple[list[Row], int]:
+    """A sheet's cells as text, from its first row, and the number of its first column; no rows if it is empty. `data` is the workbook."""
     try:
         loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
     except (fastexcel.FastExcelError, pl.exceptions.PanicException) as error:
@@ -143,9 +144,13 @@ def cells(book: Any, sheet: str, *, rows: int | None = None) -> tuple[list[Row],
     if frame.width and any(column.null_count() for column in frame):
         spans = book.load_sheet(sheet, header_row=None, skip_rows=0, n_rows=rows, dtypes="duration").to_polars()
         frame = frame.with_columns(with_durations(frame.to_series(i), spans.to_series(i)) for i in range(frame.width))
+        first = loaded.available_columns()[0].absolute_index
+        for column, there in unread_times(data, sheet).items():
+            if 0 <= column - first < frame.width:
+                frame = frame.with_columns(with_times(frame.to_series(column - first), there))
     if not frame.width or frame.select(pl.all_horizontal(pl.all().is_null().all())).item():
         return [], 0
-    return frame.rows(), loaded.available_columns()[0].index
+    return frame.rows(), loaded.available_columns()[0].absolute_index
 
 
 def with_durations(text: pl.Series, spans: pl.Series) -> pl.Series:

@@ -26,9 +26,6 @@ _VALUE = re.compile(rb"<(?:\w+:)?(?:v|t)\b[^>]*[^>/]?>[^<]")
 _EMPTY_TEXT = re.compile(rb"<(?:\w+:)?v\b")
 _PLACE = re.compile(rb' r="([A-Z]{1,3})(\d+)"')
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?\bref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
-_SHEET = re.compile(rb'<table:table\b(?:[^>"]|"[^"]*")*>')
-_TAG = re.compile(rb'<table:(?:table-|covered-table-)(row|cell)\b((?:[^>"]|"[^"]*")*)>')
-_REPEATED = re.compile(rb'table:number-(?:rows|columns)-repeated="(\d+)"')
 _TYPES = {b"s": "text", b"str": "text", b"inlineStr": "text", b"b": "true or false", b"e": "errors", b"n": "numbers", b"d": "dates"}
 _BUILT_IN = {**dict.fromkeys(range(14, 18), "dates"), **dict.fromkeys([18, 19, 20, 21, 45, 46, 47], "times"), 22: "instants"}
 
@@ -54,37 +51,6 @@ def marks_of(book: bytes, sheet: str, first_row: int | None = None) -> Marks | N
             return _search(archive, path, shown, first_row)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError):
         return None
-
-
-def unworked_in_document(book: bytes, sheet: str) -> list[str]:
-    """The names of cells with formulas, but without a value, in a sheet of an OpenDocument workbook; none if it is no such."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(book)) as archive:
-            text = archive.read("content.xml")
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error):
-        return []
-    named = b'table:name="' + html.escape(sheet).encode() + b'"'
-    begin = next((found.end() for found in _SHEET.finditer(text) if named in found[0]), len(text))
-    inside = text[begin : text.find(b"</table:table>", begin)]
-    places, row, column, after = list[str](), 0, 0, 1
-    for kind, attributes in _TAG.findall(inside) if b"table:formula=" in inside else ():
-        repeated = _REPEATED.search(attributes)
-        times = int(repeated[1]) if repeated else 1
-        if kind == b"row":
-            row, column, after = row + after, 0, times
-            continue
-        if b"table:formula=" in attributes and b"office:value-type=" not in attributes and b"calcext:value-type=" not in attributes:
-            places.append(_letters(column) + str(row))
-        column += times
-    return places
-
-
-def _letters(column: int) -> str:
-    """The letters of a column from 0, as spreadsheets name it."""
-    said = ""
-    while column >= 0:
-        said, column = chr(65 + column % 26) + said, column // 26 - 1
-    return said
 
 
 def check_extent(book: bytes) -> None:
