@@ -251,12 +251,17 @@ def _most_files() -> str:
     return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
 
 
+def _without_values(text: str) -> str:
+    """What a library says without what it quotes: a value of a file may read like trouble of the machine's."""
+    return re.sub(r"\[\".*\"\]|\"(?:[^\"\\]|\\.)*\"", '""', text)
+
+
 def of_machine(error: BaseException, where: str) -> LakeError | None:
     """An error of a library that comes of the machine or of the store, as one of ours: a full disk, too many open files, no answer. None for any other."""
-    text = " ".join(str(error).split())
+    text = _without_values(" ".join(str(error).split()))
     if isinstance(error, OSError) and (known := of_system(error)) is not None:
         return known if where == "lake" else type(known)(f"{where}: {known.message}", known.hint)
-    if re.search(r"No space left|os error 28|Disk quota exceeded|os error 122", text):
+    if re.search(r"No space left|os error 28|StorageFull|Disk quota exceeded|os error 122|QuotaExceeded", text):
         return DiskFull(f"{where}: the disk is full", "Free some room, or set LAKE_HOME to another disk, and run again")
     if re.search(r"Too many open files|os error 24", text):
         return LakeError(

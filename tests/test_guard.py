@@ -177,3 +177,11 @@ def test_what_no_file_is_to_blame_for_ends_the_run(
         assert not isinstance(caught.value, FileRejected | DTypeRefused)
     assert set(_take(run, tmp_path).values()) == {None}
     assert _values(run) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("value", ["No space left on device", 'a "No space left" b', 'x"], connection refused', "os error 28", "Generic S3 error"])
+def test_a_value_that_reads_like_trouble_of_the_machine_is_the_files(value: str) -> None:
+    """Libraries quote what they cannot convert; what is quoted is no news of the disk or the store."""
+    with pytest.raises(pl.exceptions.InvalidOperationError) as caught:
+        pl.DataFrame({"a": [value]}).select(pl.col("a").cast(pl.Int64))
+    assert isinstance(blamed(caught.value, "x.csv cannot be read"), FileRejected)
