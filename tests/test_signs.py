@@ -70,6 +70,23 @@ def test_control_signs_that_stand_for_punctuation(tmp_path: Path, data: bytes, h
     assert member.mended == {SIGNS: 2}
 
 
+ALONE: dict[str, tuple[bytes, list[tuple[str, ...]]]] = {
+    "a control sign in a file of nothing else": ("id,code\n1,\x80\n2,x\x93\n".encode(), [("1", "\x80"), ("2", "x\x93")]),
+    "0x1A as the only value": (b"code\n\x1a\n", [("\x1a",)]),
+    "0x1A in the last value, with a line end": (b"id,code\n1,a\n2,b\x1a\n", [("1", "a"), ("2", "b\x1a")]),
+    "fields of a single NUL": (b"id,code\n1,\0\n2,\0\n", [("1", "\0"), ("2", "\0")]),
+    "0x1A below the records": (b"id,code\n1,a\n2,b\n\x1a\n", [("1", "a"), ("2", "b")]),
+    "several signs of currency": ("id,total price\n1,5 \x80\n2,6 \x80\n3,whole sum 7 \x80\n".encode(), [("1", "5 €"), ("2", "6 €"), ("3", "whole sum 7 €")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "rows"), ALONE.values(), ids=ALONE)
+def test_signs_mean_something_only_where_the_rest_tells(tmp_path: Path, data: bytes, rows: list[tuple[str, ...]]) -> None:
+    """A sign that stands anyhow is a value; beside words, in numbers, or below the records it is what texts have it for."""
+    found, _ = read(tmp_path, data)
+    assert found == rows
+
+
 def test_names_with_control_signs(tmp_path: Path) -> None:
     """The header is read as its records are."""
     _, member = read(tmp_path, "id,owner\x92s name\n1,x\n2,y\n".encode())

@@ -38,6 +38,12 @@ def bring(run: Run, folder: Path, source: Source | None = None, **files: bytes) 
     ingest(run, source)
 
 
+@pytest.mark.parametrize("text", [b"id,name\n1,Ann\ncount,\n", b"id,name\n1,Ann\n,\n:,\n", b"id,name,x\n1,Ann,2\n2,Bo,3\n,,\n:,,\n"])
+def test_lines_that_delimiters_fill_up_are_records_where_nothing_tells(text: bytes) -> None:
+    """Below too few records to show what one is, or without a word in it, such a line is no footer."""
+    assert read(text).structure["role"].to_list() == ["header"]
+
+
 def roles(run: Run) -> list[tuple[str, int, str]]:
     """File, line and role of every structural line that is kept."""
     frame = Catalog(run.store).structure(NAME).collect()

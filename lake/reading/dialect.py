@@ -184,7 +184,9 @@ def _of_one_line(kind: Format, text: str, tail: bytes | None, earlier: Sequence[
 
 def _delimited(plain: Dialect, head: bytes, name: str, hints: Hints, tail: bytes | None, between: Between | None, earlier: Sequence[Dialect]) -> Dialect:
     """The dialect of delimited text: how it is cut, which lines are the table, and the names of its columns."""
-    text = _unpadded(_text_of(head, plain).removeprefix("\ufeff"))
+    whole = _text_of(head, plain).removeprefix("\ufeff")
+    text = _unpadded(whole)
+    text = text if text.strip() or "\x1a" not in whole else whole  # padding is what follows a record
     if signs := signs_of(text, plain.encoding, between):
         plain = plain.model_copy(update={**signs, "why": plain.why | signs["why"]})
     lines = split_lines(cleaned(text, plain.controls, nuls=plain.nuls))

@@ -18,6 +18,7 @@ from lake.wording import counted, several
 
 _COMMENTS = ("#", "##", "//", "%", "--")
 _MOST_FOOTER, _MOST_TITLES = 20, 12
+_FEWEST = 2  # lines above a footer that delimiters fill up: fewer do not show what a record is
 _FOOTER = re.compile(
     r"\W*(?:total|totals|sum|source|sources|quelle|note|notes|remark|footnote|row count|generated|exported|created|report|printed|end of|eof"
     r"|legend|copyright|disclaimer|page \d|data (?:source|from|provided)|last updated|updated)\b.*|(?:rows?|records?|count)\b(?:\W*|\W*[:=(\d].*|\s+(?:read|returned|exported|affected|written|in|of)\b.*)|©.*|\*+\s?\w.*|\(?\d[\d,. ]* (?:rows?|records?|lines?|entries|results?|items?)\b.*|[^\W\d]+(?: [^\W\d]+){0,3}\s?[:=]\s?\d[\d., ]*",
@@ -334,7 +335,8 @@ def _find_footer(tail: list[str], rows: list[list[str]], cut: Cut, found: Struct
     lines = lines_of(tail, cut)
     values = [line.fields for line in lines if len(line.fields) == width]
     above = rows[: len(rows) - sum(1 for _ in itertools.takewhile(lambda row: _count(row) < 2, reversed(rows)))]  # noqa: PLR2004
-    full = sum(_count(row) > 1 for row in above) > 0.9 * len(above)  # a record says more than a title does
+    said = sum(_count(row) > 1 for row in above)
+    full = said > max(0.9 * len(above), _FEWEST)  # a record says more than a title does
     count, waiting, below = 0, 0, ""
     for line in reversed(lines[-_MOST_FOOTER * 2 :]):
         if not line.text.strip("\r\n \t"):
@@ -344,7 +346,8 @@ def _find_footer(tail: list[str], rows: list[list[str]], cut: Cut, found: Struct
         if padded and not _count(line.fields):
             count, waiting = (count + waiting + 1, 0) if below else (count, waiting + 1)
             continue
-        if padded and not (full and (_FOOTER.fullmatch(line.fields[0].strip()) or waiting or count or _is_sentence(line.fields[0]))):
+        told = padded and (_FOOTER.fullmatch(line.fields[0].strip()) or (_has_word(line.fields[0]) and (waiting or count or _is_sentence(line.fields[0]))))
+        if padded and not (full and told):
             break
         if len(line.fields) == width and not padded:
             if not waiting and _is_total(line.fields, [row for row in values if row != line.fields]):
@@ -371,6 +374,10 @@ def _find_footer(tail: list[str], rows: list[list[str]], cut: Cut, found: Struct
 
 def _is_sentence(cell: str) -> bool:
     return len(cell.split()) > 3 or cell.rstrip().endswith((".", ":"))
+
+
+def _has_word(cell: str) -> bool:
+    return re.search(r"[^\W\d_]{3}", cell) is not None
 
 
 def _is_total(fields: list[str], rows: list[list[str]]) -> bool:

@@ -104,17 +104,20 @@ class Between:
 def padding(data: bytes, *, single: bool = False) -> int:
     """How many bytes at the end of `data` are no text: the sign 0x1A by which DOS ended files, and NULs that fill up a block.
 
-    A NUL right after a value is part of it unless many follow; in a `single` column a line of few NULs is a value too.
+    A NUL right after a value is part of it unless many follow; in a `single` column a line of few NULs is a value too, and so is 0x1A
+    where nothing stands before it, or a line end follows it.
     """
     bare = data.rstrip(_PADDING)
     tail = data[len(bare) :]
     first = re.search(rb"[\0\x1a]+", tail)
-    if first is None:
+    if first is None or (single and not bare.strip(b"\xef\xbb\xbf") and len(first.group()) < _FILLED):
         return 0
     apart = first.start() > 0 or not bare
-    if (apart and not single) or first.group().startswith(b"\x1a") or len(first.group()) >= _FILLED:
+    last = not tail.endswith((b"\r", b"\n"))  # a line end after the mark of DOS: it may be a value, where values may stand as it does
+    marked = first.group().startswith(b"\x1a") and (last or (apart and not single))
+    if (apart and not single) or marked or len(first.group()) >= _FILLED:
         return len(tail) - first.start()
-    later = re.search(rb"\x1a|(?<=[\r\n])\0" if not single else rb"\x1a|\0{8}", tail[first.start() + 1 :])
+    later = re.search(rb"(?<=[\r\n])[\0\x1a]|\x1a\Z" if not single else rb"\x1a\Z|\0{8}", tail[first.start() + 1 :])
     return len(tail) - first.start() - 1 - later.start() if later else 0
 
 
