@@ -517,6 +517,29 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(page: Page, shop: Shop) -> 
         expect(page.locator("#search")).to_be_visible()
 
 
+_BROKEN = """() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (const word of node.data.matchAll(/\\S{6,}/g)) {
+      const range = document.createRange()
+      range.setStart(node, word.index)
+      range.setEnd(node, word.index + word[0].length)
+      const lines = new Set([...range.getClientRects()].filter((box) => box.width > 0).map((box) => Math.round(box.top))).size
+      if (lines > 1 && word[0].length / lines < 6) found.push(`${word[0]} in ${lines} lines: ${node.parentElement.outerHTML.slice(0, 200)}`)
+    }
+  }
+  return found
+}"""
+
+
+def test_a_narrow_screen_breaks_no_word_into_pieces_of_a_few_letters(page: Page, shop: Shop) -> None:
+    """At 400 pixels each word stands in lines of six letters at least: a column that would be narrower scrolls or stacks."""
+    page.set_viewport_size({"width": 400, "height": 844})
+    for file in sorted(shop.out.rglob("*.html")):
+        page.goto(file.as_uri())
+        assert page.evaluate(_BROKEN) == [], file
+
+
 def test_what_was_fresh_is_stale_when_its_time_is_over(page: Page, tmp_path: Path, weed_settings: Settings) -> None:
     """Pages that were made while a table was fresh say that it is stale once its time has run out."""
     with begin_run(weed_settings, "generated", "test") as run:
