@@ -24,11 +24,7 @@ def check_there(settings: Settings) -> None:
                 raise refused from None
         flows = settings.root / settings.flows
         missing = "" if flows.is_dir() else f", and no folder {flows} with flows that make one"
-        made = (
-            "`lake run` makes it"
-            if flows.is_dir()
-            else "Go to the folder of a project, or begin one: `lake preview FILE --contract` drafts the files of a flow"
-        )
+        made = "`lake run` makes it" if flows.is_dir() else "Go to the folder of a project, or begin one: `lake init FOLDER --from FILE` makes it"
         raise UnknownName(f"no lake here: there is none in {settings.state}{missing}", f"{made}; LAKE_HOME or AWS_ENDPOINT_URL name one that is elsewhere")
 
 

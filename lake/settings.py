@@ -26,6 +26,11 @@ def project_root(start: Path | None = None) -> Path:
     return here
 
 
+def is_project(folder: Path) -> bool:
+    """Whether the pyproject.toml of this very folder has [tool.lake]."""
+    return _tool_lake(folder) is not None
+
+
 def _tool_lake(folder: Path) -> dict[str, Any] | None:
     file = folder / "pyproject.toml"
     if not file.is_file():

@@ -20,8 +20,8 @@ _TEXTS = {".py", ".md", ".toml", ".sh", ".yaml", ".yml", ".service", ".txt", ".c
 _LEFT_OUT = {".git", ".venv", ".lake", "vendor", "__pycache__", "requirements", "published", "corpus"}
 _INSTALLS = re.compile(r"(?:pip3?|uv|uvx|pipx|poetry|conda|mamba)\s+(?:pip\s+)?(?:install|add|run --with|tool install)\s+(?P<what>[^\n`]*)")
 _OF_LAKE = re.compile(r"""(?<![\w.'"\[-])["']lake\[(?P<extra>\w+)\]["']|(?<![\w.-])lake(?:==|>=|~=)\d""")
-_OWN_TOOLS = ("--no-cache-dir uv==", '"uv>=', "--quiet", "--no-deps", "--require-hashes", "--disable-pip-version-check")
-"""How scripts install what a lock names by its hash, and what reads locks."""
+_OWN_TOOLS = ("--no-cache-dir uv==", '"uv>=', "--quiet", "--no-deps", "--require-hashes", "--disable-pip-version-check", "-e '.[")
+"""How scripts install what a lock names by its hash, and what reads locks; and how a new project installs itself."""
 _TOLD_OF_TEAMS = "{(error.name"
 """A module that a team's own file imports, and that is not there, is told by the name that the file has for it."""
 

@@ -19,7 +19,7 @@ LOOKING = [
     "readmit silver.shop.orders", "accept silver.shop.orders --stopped --why known", "release ls", "release show", "release diff 1 2", "release rollback 1", "release resume", "replay latest", "verify", "maintain",
     "maintain --dry-run", "metrics --once", "metrics", "status", "doctor", "plan", "plan shop", "land", "retire", "retire shop", "backup there",
 ]  # fmt: skip
-_ELSEWHERE = {"demo", "preview", "run", "up", "down", "deployments", "worker", "watch", "prefect", "rename", "restore"}
+_ELSEWHERE = {"init", "demo", "preview", "run", "up", "down", "deployments", "worker", "watch", "prefect", "rename", "restore"}
 """What makes a lake, stops what runs, or never asks for one."""
 _PROJECT = {
     "shop/tables.py": TABLES + 'raw = Table("bronze.shop.things")\nthings = Table("silver.shop.things", Thing)\n',
@@ -47,7 +47,7 @@ def test_an_empty_folder_stays_empty(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["run", "land"])
 def test_a_run_without_flows(tmp_path: Path, command: str) -> None:
     """What is missing is the folder of flows: that is said, with what drafts one, and nothing is made."""
-    answer(command, cwd=tmp_path).refused(f"no folder {tmp_path / 'flows'}", "`lake preview FILE --contract`")
+    answer(command, cwd=tmp_path).refused(f"no folder {tmp_path / 'flows'}", "`lake init FOLDER --from FILE`")
     assert _content(tmp_path) == {}
 
 

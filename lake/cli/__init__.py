@@ -23,7 +23,7 @@ from lake.version import version
 from lake.wording import in_words
 
 _COMMANDS = {
-    "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "preview": "lake.cli.preview", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
+    "init": "lake.cli.init", "demo": "lake.cli.demo", "doctor": "lake.cli.doctor", "preview": "lake.cli.preview", "land": "lake.cli.runs", "plan": "lake.cli.runs", "run": "lake.cli.runs",
     "ls": "lake.cli.listings", "show": "lake.cli.listings", "history": "lake.cli.listings", "schema": "lake.cli.schemas",
     "lineage": "lake.cli.lineage", "trace": "lake.cli.trace", "docs": "lake.cli.docs", "profile": "lake.cli.profile", "rejects": "lake.cli.listings", "readmit": "lake.cli.readmit", "accept": "lake.cli.accept",
     "release": "lake.cli.releases",

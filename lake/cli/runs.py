@@ -19,6 +19,7 @@ from lake.announce import announce
 from lake.catalog import Catalog
 from lake.cli.render import console, env_option, json_option, print_json, print_table, safe, say
 from lake.cli.timings import Shares, print_timings
+from lake.cli.whose import going_to
 from lake.errors import LakeError, RunFailed, StoreError, UnknownName
 from lake.existing import check_there, is_there, nothing_stored
 from lake.forecast import Changes, code_rows, forecast, unfilled_row
@@ -57,7 +58,7 @@ def possible(settings: Settings, flow: str | None) -> tuple[list[Pipeline], dict
     if flow is None and not found:
         raise UnknownName(
             f"there is no flow under {settings.root / settings.flows}",
-            "Run lake in a project that has one, draft one by `lake preview FILE --contract`, or set LAKE_FLOWS",
+            "Run lake in a project that has one, make one by `lake init FOLDER --from FILE`, or set LAKE_FLOWS",
         )
     if flow is not None:
         return [load_pipeline(settings, flow)], {}
@@ -73,6 +74,7 @@ def possible(settings: Settings, flow: str | None) -> tuple[list[Pipeline], dict
 @json_option
 def land(flow: str | None, env: str | None, as_json: bool) -> None:
     """Land what the sources offer: each new file is copied as it is, once, with a receipt. All flows, or one."""
+    flow = going_to(flow)
     settings = load_settings(env=env)
     rows, problems = [], []
     pipelines, refused = possible(settings, flow)
@@ -118,6 +120,7 @@ def land(flow: str | None, env: str | None, as_json: bool) -> None:
 @json_option
 def plan(flow: str | None, full: bool, start: str | None, end: str | None, why: bool, env: str | None, as_json: bool) -> None:
     """Say what a run would do now: files that wait, tables that would change (yes, no, or maybe: that depends on rows), and why. Nothing is written."""
+    flow = going_to(flow)
     settings = load_settings(env=env)
     backfill = _range(start, end, full=full)
     pipelines, refused = possible(settings, flow)
@@ -172,6 +175,7 @@ def _print_changes(row: dict[str, Any]) -> None:
 @json_option
 def run(flow: str | None, full: bool, start: str | None, end: str | None, no_prefect: bool, timings: bool, env: str | None, as_json: bool) -> None:
     """Run a flow (or all): land what is new, carry it to gold, release."""
+    flow = going_to(flow)
     settings = load_settings(env=env)
     if env:
         os.environ["LAKE_ENV"] = env
