@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastexcel
 import polars as pl
 import pytest
 
@@ -16,6 +18,7 @@ from lake.errors import DiskFull, DTypeRefused, FileRejected, LakeError, StoreUn
 from lake.guard import blamed
 from lake.ingest import ingest
 from lake.landing import land
+from lake.reading.confined import asking, work
 from lake.run import Run
 from lake.source import Source
 from lake.table import Table
@@ -143,6 +146,46 @@ def test_every_kind_of_error_is_a_reason(kind: str) -> None:
     assert isinstance(told, FileRejected)
     assert told.message.startswith("x.csv cannot be read: ")
     assert told.message.removeprefix("x.csv cannot be read: ")
+
+
+@pytest.mark.parametrize("kind", ["type", "key"])
+def test_a_mistake_in_lake_is_no_damage_of_the_file(kind: str) -> None:
+    """The reason says so, and what to do."""
+    assert re.search(
+        r"lake's reader failed over it \(.*odd.*\), which says nothing against the file.*`lake readmit` once lake is mended",
+        blamed(_RAISED[kind], "x.csv").message,
+    )
+    assert "lake's reader" not in blamed(_RAISED["polars"], "x.csv").message
+
+
+@pytest.mark.parametrize(
+    ("error", "right"),
+    [
+        (AssertionError("odd"), "broke"), (NotImplementedError("odd"), "broke"), (KeyError("odd"), "broke"), (TypeError("odd"), "broke"), (StopIteration(), "broke"),
+        (RuntimeError("odd"), "failed"), (fastexcel.FastExcelError("odd"), "failed"), (EOFError("odd"), "failed"), (_Panic("odd"), "failed"), (ValueError("odd"), "failed"),
+        (FileRejected("odd"), "rejected"), (MemoryError(), "rejected"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
+)  # fmt: skip
+def test_a_confined_reader_answers_whatever_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, right: str) -> None:
+    """It does not end, which would be told as damage of the file; a mistake in its own program is told as that."""
+
+    def raising(_: Path) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setitem(work._QUESTIONS, "odd", raising)
+    assert right in work.answer({"what": "odd", "path": str(tmp_path / "x.xlsx")})
+
+
+def test_a_sound_file_over_which_the_confined_reader_fails_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its reason, as `lake rejects` shows it."""
+    (tmp_path / "x.xlsx").write_bytes(b"sound")
+    start = "import sys; sys.path.insert(0, {!r}); import lake.reading.confined.work as work; work._QUESTIONS['workbook'] = lambda path: [][3]; work.serve()"
+    asking.end_all()
+    monkeypatch.setattr(asking, "_START", start.format(str(asking._ROOT)))
+    with pytest.raises(FileRejected, match=r"x\.xlsx cannot be read: lake's reader failed over it \(.*list index out of range.*says nothing against the file"):
+        asking.ask("workbook", tmp_path / "x.xlsx", "x.xlsx")
+    asking.end_all()
 
 
 def test_a_panic_of_any_library_is_one() -> None:

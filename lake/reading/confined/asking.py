@@ -121,6 +121,8 @@ def ask(what: str, path: Path, name: str, /, **about: Any) -> dict[str, Any]:
         break
     if "rejected" in answer:
         raise FileRejected(answer["rejected"], answer.get("hint"))
+    if "broke" in answer:
+        raise FileRejected(f"{name} cannot be read: {answer['broke']}")
     if "failed" in answer:
         raise ValueError(answer["failed"])
     return answer

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import FileRejected
+from lake.guard import is_own, own_failure
 from lake.reading.arrow_footer import check_batches
 from lake.reading.columnar import check_depth, in_microseconds
 from lake.reading.delimited import Parsed
@@ -59,7 +60,7 @@ def _bound() -> None:
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one question: what was found, `rejected` with a reason, or `failed` with what a library says."""
+    """The answer to one question: what was found, `rejected` with a reason, `failed` with what a library says, or `broke` where lake's reader did, not the file."""
     what, path = question.pop("what"), Path(question.pop("path"))
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, _LONGEST)
@@ -71,8 +72,10 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"rejected": "it is nested hundreds of levels deep", "hint": "Land it with fewer levels"}
     except MemoryError:
         return {"rejected": "it takes more memory to read than there is", "hint": "Land it in smaller files"}
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
-        return {"failed": in_words(error)}
+    except BaseException as error:  # noqa: BLE001  # whatever is raised is told: a process that ends says only that it did
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise
+        return {"broke": own_failure(error)} if is_own(error) else {"failed": in_words(error)}
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
