@@ -336,8 +336,21 @@ def test_a_damaged_record_is_mended_and_marked_where_one_reading_fits(table: byt
 
 def test_an_empty_field_is_left_where_nothing_tells_that_it_is_too_many() -> None:
     """Among words, or where the values fit as they stand, a field beyond the names is rescued as ever."""
-    assert read(DAYS + b"pen,2024-03-01,1.50,\n").frame["_rescued"].to_list()[-1] == '[""]'
     assert read(GOODS + b"pen,,red,x\n").mended == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "rescued", "mended"),
+    [
+        (b"pen,2024-03-01,1.50,", None, {"empty fields beyond the header left out": 1}), (b"pen,2024-03-01,1.50,,,", None, {"empty fields beyond the header left out": 1}),
+        (b'pen,2024-03-01,1.50,""', None, {"empty fields beyond the header left out": 1}), (b"pen,2024-03-01,1.50,,x", '["", "x"]', {}),
+        (b"pen,2024-03-01,1.50, ", '[" "]', {}),
+    ],
+)  # fmt: skip
+def test_empty_fields_beyond_the_header_are_nothing(line: bytes, rescued: str | None, mended: dict[str, int]) -> None:
+    """They are counted and not rescued; beside a value they keep its place, and a blank is a value."""
+    found = read(DAYS + line + b"\n")
+    assert (found.frame["_rescued"].to_list()[-1], found.mended, found.rejects.height) == (rescued, mended, 0)
 
 
 PADDED = {

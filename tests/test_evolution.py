@@ -482,3 +482,9 @@ def _process(root: Path, *arguments: str) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_a_strict_table_rejects_a_record_with_an_empty_field_too_many(files: Files) -> None:
+    """It has not just the announced fields, though nothing stands in what is beyond them."""
+    files.bring("1.csv", "id,city\n1,Ulm\n2,Bonn,\n3,Linz\n", policy="strict")
+    assert [row["id"] for row in files.rows()] == ["1", "3"]

@@ -32,6 +32,7 @@ from lake.wording import counted
 
 REJECTS = pl.Schema({ROW: pl.Int64(), "line": pl.Int64(), "bytes": pl.Binary(), "reason": pl.String()})
 _BATCH, _BATCH_TEXT = 50_000, 1 << 25
+_NOTHING_BEYOND = "empty fields beyond the header left out"
 _MOST_STRUCTURE = 10_000  # of dialects that were found by the first edition of the reader: comments beyond that are rejects
 _UTF_8_ALONE = 2  # the last edition that rejected every line in another encoding
 _BOM = b"\xef\xbb\xbf"
@@ -75,10 +76,11 @@ class Part:
     text: bytes
 
 
-def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool = False, stats: TextStats | None = None) -> Parsed:
+def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool = False, strict: bool = False, stats: TextStats | None = None) -> Parsed:
     """Read the UTF-8 file at `path` with the columns of `dialect`. What is not read lazily is written into the folder `spool`.
 
-    `proving` says that the caller does the proof in the pass in which it reads the frame; `stats` are its counts, if they were made.
+    `proving` says that the caller does the proof in the pass in which it reads the frame; `strict` that empty fields beyond the columns are
+    told as others are; `stats` are its counts, if they were made.
     """
     stats = stats or count_text(path, dialect.delimiter, dialect.quote)
     if stats.size == 0:
@@ -87,7 +89,7 @@ def read_delimited(path: Path, dialect: Dialect, spool: Path, *, proving: bool =
         return _of_structure(path, dialect, spool)
 
     def otherwise() -> Parsed:
-        return _by_stretches(path, dialect, spool)
+        return _by_stretches(path, dialect, spool, strict=strict)
 
     found = _unproved(path, dialect, stats)
     if found is None:
@@ -229,11 +231,11 @@ def _careful(path: Path, dialect: Dialect, spool: Path) -> Parsed:
     return _by_stretches(path, dialect, spool, careful_only=True)
 
 
-def _by_stretches(path: Path, dialect: Dialect, spool: Path, *, careful_only: bool = False) -> Parsed:
+def _by_stretches(path: Path, dialect: Dialect, spool: Path, *, careful_only: bool = False, strict: bool = False) -> Parsed:
     spool.mkdir(parents=True, exist_ok=True)
     layout = layout_of(dialect)
     region = find_region(path, layout, _above(dialect), dialect.footer_lines)
-    sink = _Sink(dialect, spool, layout)
+    sink = _Sink(dialect, spool, layout, strict=strict)
     sink.begin(region)
     line, mended = region.line, {}
     for stretch in stretches(path, layout, dialect.columns, region, careful_only=careful_only):
@@ -246,7 +248,8 @@ def _by_stretches(path: Path, dialect: Dialect, spool: Path, *, careful_only: bo
 class _Sink:
     """Rows into Parquet parts in the order of the file; rejects and structure into frames. Every byte passes through it, and is counted."""
 
-    def __init__(self, dialect: Dialect, spool: Path, layout: Layout) -> None:
+    def __init__(self, dialect: Dialect, spool: Path, layout: Layout, *, strict: bool) -> None:
+        self._strict, self._empty = strict, 0
         self._dialect, self._spool, self._width, self._layout = dialect, spool, len(dialect.columns), layout
         self._parts: list[Path] = []
         self._rows: list[list[str | None]] = []
@@ -294,6 +297,9 @@ class _Sink:
             self._reject(piece)
             return
         fields, width = piece.fields, self._width
+        if len(fields) > width and not self._strict and not any(fields[width:]):
+            fields = fields[:width]  # where nothing stands, nothing is lost
+            self._empty += 1
         self._rescued.append(json.dumps(fields[width:], ensure_ascii=False) if len(fields) > width else None)
         self._missing += max(0, width - len(fields))
         if self._missing > MOST_MISSING:
@@ -316,6 +322,7 @@ class _Sink:
         filled = f"{counted(region.padding, 'byte')} of padding (NUL, 0x1A) at the end left out"
         remarks = (filled,) if region.padding else ()
         told = self._aside
+        mended = mended | ({_NOTHING_BEYOND: self._empty} if self._empty else {})
         return Parsed(frame, rejects, self.records, structure=told.frame(), roles=told.roles, lines=lines, mended=mended, remarks=remarks)
 
     def _reject(self, piece: Piece) -> None:

@@ -173,7 +173,9 @@ def _read_text(plain: Path, dialect: Dialect, spool: Path, *, strict: bool, prov
     stats = count_text(plain, dialect.delimiter, dialect.quote)
     view = view_of(plain, dialect, spool, nuls=stats.nuls)
     path = plain if view is None else view.path
-    parsed = read_delimited(path, dialect, spool / "rows", proving=proving and not strict and view is None, stats=stats if view is None else None)
+    parsed = read_delimited(
+        path, dialect, spool / "rows", proving=proving and not strict and view is None, strict=strict, stats=stats if view is None else None
+    )
     parsed = only_whole(parsed, path, dialect) if strict else parsed
     return parsed if view is None else view.restored(parsed)
 
