@@ -11,8 +11,10 @@ import pytest
 from lake.ingest import ingest
 from lake.landing import land
 from lake.previewing import preview
+from lake.quarantine import open_rejects
 from lake.reading.alphabets import is_told, language_of
 from lake.run import Run
+from lake.structural import structure_of
 from tests.laws.test_law2_bytes import kept
 from tests.tiny import bronze_orders, last_record, rows_of, source_at
 
@@ -137,3 +139,28 @@ def test_the_commit_counts_lines_by_encoding(run: Run, tmp_path: Path) -> None:
     ingest(run, source)
     assert [row["customer"] for row in rows_of(run, bronze_orders)] == ["Zoë", "Jörg"]
     assert last_record(run, bronze_orders).files[0].mended == {"a line in cp1252 read as that, among lines in UTF-8": 1}
+
+
+RAGGED = {
+    "cp1252": ("Größe,Stück\n" + "".join(f"{i},Müller{i}\n" for i in range(9)) + "77\n78,x,ü\n", "cp1252", b""),
+    "UTF-16": ("id,n\n1,é\n2,ü,x\n", "utf-16", b""), "UTF-16 with a byte too many": ("id,n\n1,é\n2,ü\n", "utf-16", b"\0"),
+    "UTF-16 of another end with half a sign": ("\ufeffid,n\n1,é\n2,ü\n", "utf-16-be", b"\xd8\x00\x00b\x00\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RAGGED)
+def test_what_is_read_in_another_way_still_is_of_the_file(run: Run, tmp_path: Path, kind: str) -> None:
+    """Where the quick way proves wrong in the pass that writes the rows, rejects and structure have the file's bytes, and a guess of the encoding is told."""
+    text, encoding, more = RAGGED[kind]
+    data = text.encode(encoding) + more
+    (tmp_path / "a.csv").write_bytes(data)
+    land(run, source_at(tmp_path))
+    ingest(run, source_at(tmp_path))
+    record = last_record(run, bronze_orders)
+    structure = structure_of(run.store, bronze_orders.name, [record]).collect()
+    rejects = open_rejects(run, bronze_orders, record).collect() if record.rejects else structure.clear()
+    assert all(raw in data for raw in [*structure["bytes"], *rejects["bytes"]])
+    header = data[: data.index(b"\n")].removeprefix(codecs.BOM_UTF16_LE).removeprefix(codecs.BOM_UTF16_BE)
+    assert any(raw.startswith(header) for raw in structure["bytes"])
+    assert not (record.rejects and any("UTF-8" in reason for reason in rejects["reason"]))
+    assert any("the encoding is a guess" in notice.detail for notice in record.notices) == (kind == "cp1252")

@@ -149,10 +149,8 @@ def read_member(
         plain = path if compression is None and dialect.encoding == "utf-8" else _plain(path, compression, dialect, name, spool, most)
         if dialect.format == "csv":
             parsed = _read_text(plain, dialect, spool, strict=strict, proving=proving)
-            if dialect.encoding != "utf-8":
-                start = next(unpack(path, compression, dialect.member, name, most), b"")[:4]
-                parsed = _as_they_came(parsed, dialect.encoding, start)
-            return replace(parsed, remarks=(*(told for told in (dialect.doubt, dialect.remark) if told), *parsed.remarks))
+            start = next(unpack(path, compression, dialect.member, name, most), b"")[:4] if dialect.encoding != "utf-8" else b""
+            return _of_the_file(parsed, dialect, start)
         if dialect.format == "ndjson":
             return read_ndjson(plain, spool / "rows")
         if dialect.format == "json" and plain.stat().st_size <= _SMALL_DOCUMENT and not is_deep(plain):
@@ -214,6 +212,18 @@ def _plain(path: Path, compression: Compression | None, dialect: Dialect, name: 
     with target.open("wb") as handle:
         handle.writelines(changed(chunks, dialect.encoding) if text and dialect.encoding != "utf-8" else chunks)
     return target
+
+
+def _of_the_file(parsed: Parsed, dialect: Dialect, start: bytes) -> Parsed:
+    """What was read of the UTF-8 made of a file that begins with `start`, with the file's own bytes and with what is to be known of it; and so where it is read another way."""
+    if dialect.encoding != "utf-8":
+        parsed = _as_they_came(parsed, dialect.encoding, start)
+    again = parsed.otherwise
+    return replace(
+        parsed,
+        remarks=(*(told for told in (dialect.doubt, dialect.remark) if told), *parsed.remarks),
+        otherwise=(lambda: _of_the_file(again(), dialect, start)) if again else None,
+    )
 
 
 def _as_they_came(parsed: Parsed, encoding: str, start: bytes) -> Parsed:

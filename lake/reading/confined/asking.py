@@ -122,7 +122,7 @@ def ask(what: str, path: Path, name: str, /, **about: Any) -> dict[str, Any]:
     if "rejected" in answer:
         raise FileRejected(answer["rejected"], answer.get("hint"))
     if "broke" in answer:
-        raise FileRejected(f"{name} cannot be read: {answer['broke']}")
+        raise FileRejected(f"{name} cannot be read: {answer['broke']}", "Report it with the file; `lake readmit` brings it in once lake is mended")
     if "failed" in answer:
         raise ValueError(answer["failed"])
     return answer
