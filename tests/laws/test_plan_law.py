@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lake.cli.render import shown
+from lake.errors import Waits
 from lake.forecast import Changes, behind, forecast
 from lake.hop import Hop, changes, hop
 from lake.landing import land
@@ -84,7 +85,8 @@ def test_a_run_does_what_the_plan_said(weed_settings: Settings, tmp_path: Path, 
             assert rows.keys() == before.keys()
         with begin_run(weed_settings, "parish", "test") as run:
             failed = [error for flow in flows for error in flow.run(run, full=full).failures.values()]
-            assert not failed or number < 3, failed  # until each source had a file with rows, there is what cannot run
+            wrong = [error for error in failed if not isinstance(error, Waits)]  # for a table that no file with rows has come for yet
+            assert not wrong or number < 3, wrong
             for name, row in rows.items():
                 did = run.log(path_of(name)).version() > before[name]
                 seen.add((name.split(".")[0], row["changes"], did))
