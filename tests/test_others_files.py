@@ -112,3 +112,31 @@ def test_a_json_line_that_is_damaged_is_rejected_alone() -> None:
     """The first may be."""
     found = read(b'{"a": 1\n{"a": 2}\n{"a": 3}\n', "x.jsonl")
     assert (found.frame["a"].to_list(), found.rejects["line"].to_list()) == ([2, 3], [1])
+
+
+ODDLY_BLANK: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
+    "quotes behind blanks hold the delimiter": ('id, amount\n1, "2,50"\n2, "3,75"\n3, "4,00"\n', ["id", "amount"], ("1", "2,50")),
+    "tabs": ("id\t name\t day\n1\t Ann\t 2024-01-02\n2\t Bob\t 2024-01-03\n", ["id", "name", "day"], ("1", "Ann", "2024-01-02")),
+    "the first column has no name": ("name, day\n1, Ann, 2024-01-02\n2, Bob, 2024-01-03\n3, Cy, 2024-01-04\n", ["", "name", "day"], ("1", "Ann", "2024-01-02")),
+}
+
+
+@pytest.mark.parametrize(("text", "names", "row"), ODDLY_BLANK.values(), ids=ODDLY_BLANK)
+def test_a_blank_after_every_delimiter_belongs_to_it_whatever_the_fields_are(text: str, names: list[str], row: tuple[str, ...]) -> None:
+    """Behind blanks in quotes, under tabs, and where a column has no name."""
+    found = read(text.encode())
+    assert found.dialect.named == names
+    assert found.rows[0] == row
+
+
+def test_no_language_mixes_scripts_within_words() -> None:
+    """Polish text in cp1250 is not taken for Cyrillic, whatever the letters beyond ASCII alone look like."""
+    text = "nr;co;ile\n1;gęś;2,5\n2;mąż i żona;3,5\n3;źródło wody;4,5\n4;część;5,5\n5;mąż i żona;1,0\n6;ścieżka;2,0\n"
+    assert ("1", "gęś", "2,5") in read(text.encode("cp1250")).rows
+
+
+def test_notes_that_tabs_fill_up_leave_no_empty_row() -> None:
+    """A line of tabs alone is filled up as one of commas is."""
+    text = "id\tname\tsum\n1\tAnn\t2\n2\tBob\t3\n3\tCy\t4\n\t\t\nNote: figures are estimates.\t\t\n"
+    found = read(text.encode())
+    assert found.rows == [("1", "Ann", "2"), ("2", "Bob", "3"), ("3", "Cy", "4")]

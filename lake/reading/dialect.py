@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -282,17 +283,26 @@ def _of_layout(written: Written, reason: str, why: dict[str, str]) -> dict[str, 
 
 def _is_padded(lines: list[str], cut: Cut, found: Structure) -> bool:
     """Whether a blank stands after every delimiter of the names and of all the records that can be seen."""
-    if (
-        not found.header
-        or not all(name.startswith(" ") for name in found.names[1:])
-        or len(found.names) < 2
-        or cut.delimiter in " \t"
-        or cut.wrapped
-        or cut.escape
-    ):  # noqa: PLR2004  # no delimiter
+    names = list(itertools.dropwhile(lambda name: not name, found.names))  # as they stand, where the first column has none
+    if not found.header or not all(name.startswith(" ") for name in names[1:]) or len(names) < 2:  # noqa: PLR2004  # no delimiter
         return False
-    records = [record.fields for record in records_of(lines, replace(cut, spaced=False)) if len(record.fields) == len(found.names) + found.trailing]
+    if cut.delimiter == " " or cut.wrapped or cut.escape:
+        return False
+    cuts = (record.fields for record in records_of(lines, replace(cut, spaced=False)))
+    whole = [fields for cells in cuts if len(fields := _outside_quotes(cells, cut.quote)) == len(found.names) + found.trailing]
+    records = [fields for fields in whole if not found.comment or not fields[0].startswith(found.comment)]
     return len(records) > 1 and all(field.startswith(" ") for fields in records for field in fields[1:])
+
+
+def _outside_quotes(cells: list[str], quote: str | None) -> list[str]:
+    """Of cells that were cut at every delimiter, those that do not begin within quotes that a cell before opened behind its blank."""
+    if not quote or not any(cell.startswith(f" {quote}") for cell in cells):
+        return cells
+    found, within = [], False
+    for cell in cells:
+        found += [] if within else [cell]
+        within ^= (within or cell.startswith(f" {quote}")) and cell.count(quote) % 2 == 1
+    return found
 
 
 def _habits(earlier: Sequence[Dialect], hints: Hints) -> list[Habit]:

@@ -18,7 +18,7 @@ _LETTER = "[A-Za-z\u00c0-\u024f]"
 _WITHIN = r"[^\x91-\x94\r\n\t,;|]*"
 _PLAIN = re.compile(  # signs that stand as only punctuation does: an apostrophe in a word, a pair of quotes around words, a dash between
     rf"{_LETTER}{{2}}\x92{_LETTER}|{_LETTER}\x92{_LETTER}{{2}}|\x91{_LETTER}{{2}}{_WITHIN}\x92|\x93{_LETTER}{{2}}{_WITHIN}\x94|\x84{_LETTER}{{2}}{_WITHIN}[\x93\x94]"
-    rf"|{_LETTER}{{3}} [\x96\x97] {_LETTER}{{3}}|\d{{2}} ?[\x96\x97] ?\d{{2}}"
+    rf"|{_LETTER}{{2}} [\x96\x97] {_LETTER}{{2}}|\d{{2}} ?[\x96\x97] ?\d{{2}}"
 )
 _LIKELY = re.compile(rf"{_LETTER}{{3}} ?[\x80-\x9f]|[\x80-\x9f] ?{_LETTER}{{3}}|\d ?[\x80\x89]|\x80 ?\d")  # beside a word, or a number as currencies do
 _WORDS = re.compile(r"[A-Za-z][a-z]{2,}")

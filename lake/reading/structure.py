@@ -339,7 +339,7 @@ def _find_footer(tail: list[str], rows: list[list[str]], cut: Cut, found: Struct
     full = said > max(0.9 * len(above), _FEWEST)  # a record says more than a title does
     count, waiting, below = 0, 0, ""
     for line in reversed(lines[-_MOST_FOOTER * 2 :]):
-        if not line.text.strip("\r\n \t"):
+        if not line.text.strip("\r\n \t") and len(line.fields) != width:
             count, waiting = count + waiting, 0  # all below a blank line
             continue
         padded = len(line.fields) == width and _count(line.fields[1:]) == 0 and kind_of(line.fields[0]) in (TEXT, NOTHING)

@@ -16,6 +16,7 @@ from lake.wording import counted, several
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # of cp1252
 _BEYOND = re.compile(rb"[\x80-\xff]+")
+_MIXED = re.compile(r"[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")
 _SELDOM = 20  # of so many lines one
 _TELLING = 1 << 14
 _FEW = 12  # letters beyond ASCII; fewer tell nothing of the language
@@ -190,6 +191,8 @@ def _is_sure(match: charset_normalizer.CharsetMatch, data: bytes) -> bool:
         return False
     if match.encoding in _EAST:
         return sum(1 for sign in beyond if ord(sign) >= 0x2E80) > 0.9 * len(beyond)
+    if len(_MIXED.findall(text)) > 0.1 * letters:
+        return False  # no language has letters of two scripts within its words
     return sum(1 for sign in beyond if 0x370 <= ord(sign) < 0x700) > 0.9 * len(beyond) and letters >= 2 * _FEW
 
 

@@ -58,6 +58,7 @@ def _rewrite(draft: Draft, line: Line, column: int, cell: str, raw: str | None =
 def spaces_after_delimiters(draft: Draft) -> None:
     """`a, b, "c, d"`: a space after each delimiter, before the quote too."""
     need(draft.dialect.quoting == "minimal" and draft.width > 2, "needs minimal quotes")
+    need(not any(cell.startswith(" ") for row in draft.table.rows for cell in row), "needs cells that do not begin with one themselves")
     draft.gap = " "
     for line in draft.lines:
         line.text = draft.write(line.cells)

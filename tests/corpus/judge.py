@@ -70,7 +70,7 @@ def forms_of(row: dict[str, Any]) -> list[Row]:
 
 
 def key(row: Row) -> Key:
-    """A row as it is compared: spaces around cells, null or empty, line ends, and the number of U+FFFD do not count."""
+    """A row as it is compared: null or empty, line ends, and the number of U+FFFD do not count."""
     cells = [_plain(cell) for cell in row]
     while cells and not cells[-1]:
         cells.pop()
@@ -84,7 +84,7 @@ def _plain(cell: str | None) -> str:
         cell = re.sub(r"\r+\n|\r", "\n", cell)
     if "\ufffd" in cell:
         cell = re.sub("\ufffd+", "\ufffd", cell)
-    return cell.strip()
+    return cell
 
 
 def _bare(name: str) -> str:
@@ -97,10 +97,10 @@ def _header_score(expected: list[str] | None, got: list[str]) -> float:
     if expected is None:
         return float(bool(found) and all(_MADE_UP.fullmatch(name) for name in found))
     seen: set[str] = set()
-    for i, name in enumerate(map(_bare, expected)):
-        here = found[i] if i < len(found) else ""
-        renamed = name in seen and re.fullmatch(re.escape(name) + r"(_?duplicated)?_?\d*", here)
-        if not (here == name or renamed or (not name and _MADE_UP.fullmatch(here))):
+    for i, name in enumerate(expected):
+        here = got[i] if i < len(got) else ""
+        renamed = name in seen and re.fullmatch(re.escape(name) + r"([._ ]?duplicated)?[._ ]?\d*", here)
+        if not (here == name or renamed or (not name and _MADE_UP.fullmatch(_bare(here)))):
             return 0.0
         seen.add(name)
     return float(all(_MADE_UP.fullmatch(name) for name in found[len(expected) :]))

@@ -9,8 +9,10 @@ What is taken for right is what a careful person would recover by hand, knowing 
   file's end, a line in another encoding) may be a row with what is there, or be set aside; it may not disappear.
 - Fields past the last column may be in columns without a name, or outside the table. Text in a last column that is never quoted keeps
   its delimiters: there, they are no fields.
-- Null and empty are one, spaces around a cell are nobody's fault, and a line break in a cell is one however it is written.
-- A header's names count by position; a reader may rename repeats and the nameless, and write other signs than letters and digits its own way.
+- Null and empty are one, and a line break in a cell is one however it is written. Spaces around a cell are those of the clean table.
+- A header's names count by position as they stand in the file; a reader may rename repeats and the nameless. Where no name is written, any that is made up is right.
+- A field too many that is empty is nothing. Comments, titles and notes that delimiters fill up are what they are without them.
+- Where an earlier file of the table is known, its names are those of a file that has none.
 - An empty file, or one of nothing but space, is an empty table or a refusal.
 
 Files without a header are made only from tables whose values a person sees apart from names, and a breakage is left out where a
@@ -24,11 +26,11 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import tests.corpus.surroundings  # noqa: F401  # registers the breakages
+import tests.corpus.surroundings
+import tests.corpus.unusual  # noqa: F401  # both register breakages
 from tests.corpus.breakages import BREAKAGES, Breakage
 from tests.corpus.phrases import KNOWN, UNSEEN, Phrases
 from tests.corpus.tables import MAKERS, Maker
@@ -37,7 +39,7 @@ from tests.corpus.written import Draft, Honest, Unfit
 
 SEED = 2024
 World = tuple[dict[str, Maker], Phrases]
-_CLEAN, _SINGLE, _PAIRS = 4, 4, 160
+_CLEAN, _SINGLE, _RARE, _PAIRS, _TRIPLES = 4, 4, 2, 120, 60
 _LATE = (
     "stray_quote", "unescaped_quotes", "unclosed_quote", "too_few_fields", "too_many_fields", "delimiter_in_last_column", "invalid_bytes",
     "mixed_encoding", "quoted_line_breaks", "repeated_header",
@@ -56,6 +58,7 @@ class Case:
     expected: dict[str, Any]
     dialect: Honest
     table: list[list[str]]
+    before: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -72,36 +75,51 @@ def corpus(seed: int = SEED) -> Iterator[Case]:
     """Every case of the corpus of `seed`, always in the same order. Other seeds than the first have other tables and phrases too."""
     world = (MAKERS, KNOWN) if seed == SEED else (UNSEEN_MAKERS, UNSEEN)
     orders = [_Order(f"{table}-{i}", table=table) for table in world[0] for i in range(_CLEAN)]
-    orders += [_Order(f"{kind}-{i}", (kind,)) for kind in BREAKAGES for i in range(1 if kind in ("no_bytes", "whitespace_only") else _SINGLE)]
-    orders += [_Order("+".join(pair), pair) for pair in _some_pairs(seed, world)]
+    orders += [_Order(f"{kind}-{i}", (kind,)) for kind, one in BREAKAGES.items() for i in range(_singles(one))]
+    orders += [_Order("+".join(some), some) for some in (*_together(seed, world, 2, _PAIRS), *_together(seed, world, 3, _TRIPLES))]
     orders += [_Order(f"{kind}-late", (kind,), late=True) for kind in _LATE]
     for number, order in enumerate(orders):
         yield _case(replace(order, name=f"{number:03d}-{order.name}"), world, random.Random(f"{seed}/{order.name}"))
 
 
 def write(folder: Path, seed: int = SEED) -> list[Path]:
-    """Write the corpus into `folder`: `<name>.csv` and `<name>.expected.json` for each case. Returns the files in order."""
+    """Write the corpus into `folder`: `<name>.csv` and `<name>.expected.json` for each case, `<name>.before` where a file went before. Returns the files in order."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for case in corpus(seed):
         path = folder / f"{case.name}.csv"
         path.write_bytes(case.data)
+        if case.before is not None:
+            path.with_suffix(".before").write_bytes(case.before)
         path.with_suffix(".expected.json").write_text(json.dumps({"kinds": case.kinds, **case.expected}, ensure_ascii=True, indent=1), encoding="utf-8")
         written.append(path)
     return written
 
 
-def _some_pairs(seed: int, world: World) -> list[tuple[str, str]]:
-    """A sample of the pairs that do not contradict each other and that some table can show."""
-    ordered = sorted(BREAKAGES.values(), key=lambda one: one.order)
-    able = [(a.name, b.name) for i, a in enumerate(ordered) for b in ordered[i + 1 :] if not (a.single or b.single or a.groups & b.groups)]
-    random.Random(f"{seed}/pairs").shuffle(able)
-    return list(islice((pair for pair in able if _possible(pair, world)), _PAIRS))
+def _singles(one: Breakage) -> int:
+    """In how many files a breakage stands alone."""
+    if one.name in ("no_bytes", "whitespace_only"):
+        return 1
+    return _RARE if one.breaks.__module__.endswith("unusual") else _SINGLE
 
 
-def _possible(pair: tuple[str, str], world: World) -> bool:
+def _together(seed: int, world: World, size: int, count: int) -> Iterator[tuple[str, ...]]:
+    """A sample of `size` breakages each that do not contradict each other and that some table can show."""
+    ordered = sorted((one for one in BREAKAGES.values() if not one.single), key=lambda one: one.order)
+    draw = random.Random(f"{seed}/{size}")
+    seen: set[tuple[str, ...]] = set()
+    while len(seen) < count:
+        some = sorted(draw.sample(range(len(ordered)), size))
+        kinds = tuple(ordered[i].name for i in some)
+        groups = [group for i in some for group in ordered[i].groups]
+        if kinds not in seen and len(set(groups)) == len(groups) and _possible(kinds, world):
+            seen.add(kinds)
+            yield kinds
+
+
+def _possible(kinds: tuple[str, ...], world: World) -> bool:
     try:
-        _case(_Order("trial", pair), world, random.Random("/".join(pair)))
+        _case(_Order("trial", kinds), world, random.Random("/".join(kinds)))
     except LookupError:
         return False
     return True
@@ -124,7 +142,7 @@ def _case(order: _Order, world: World, draw: random.Random) -> Case:
             data = draft.encoded()
         except Unfit:
             continue
-        return Case(order.name, order.kinds, data, draft.expected(), draft.dialect, [clean.header, *clean.rows])
+        return Case(order.name, order.kinds, data, draft.expected(), draft.dialect, [clean.header, *clean.rows], draft.before)
     raise LookupError(f"no table can be broken by {order.kinds}")
 
 

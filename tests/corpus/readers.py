@@ -31,30 +31,33 @@ class Refused(Exception):
 
 
 def lake(path: Path) -> Table:
-    """lake's bronze: `_rescued` fields are what they are, fields after the last column."""
+    """lake's bronze, under the names as they stand in the file: `_rescued` fields are what they are, fields after the last column."""
     from lake.contract import RESCUED, ROW
     from lake.errors import FileRejected
 
     try:
-        frame, rejects = _bronze(path)
+        frame, rejects, named = _bronze(path)
     except FileRejected as rejected:
         raise Refused(str(rejected)) from None
     names = [name for name in frame.columns if name not in (ROW, RESCUED)]
     rows = [[*cells, *json.loads(rescued or "[]")] for *cells, rescued in frame.select(*names, RESCUED).rows()]
-    return Table(names, rows, list(rejects["bytes"]))
+    return Table([named.get(name, name) for name in names], rows, list(rejects["bytes"]))
 
 
-def _bronze(path: Path) -> tuple[Any, Any]:
-    """What lake makes of a file: the frame of bronze, and the rejects."""
+def _bronze(path: Path) -> tuple[Any, Any, dict[str, str]]:
+    """What lake makes of a file, knowing the one before it, if any: the frame of bronze, the rejects, and how each column is named in the file."""
     from lake.reading.hints import Hints
     from lake.reading.records import examine, read_member
     from lake.reading.unpack import compression_of
 
+    earlier = path.with_suffix(".before")
+    known = examine(earlier, compression_of(earlier), path.name, Hints()) if earlier.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         compression = compression_of(path)
-        (dialect,) = examine(path, compression, path.name, Hints())
+        (dialect,) = examine(path, compression, path.name, Hints(), known)
         parsed = read_member(path, compression, dialect, path.name, Path(folder))
-        return parsed.frame.collect(), parsed.rejects
+        named = dict(zip(dialect.columns, dialect.named, strict=True)) if dialect.named else {}
+        return parsed.frame.collect(), parsed.rejects, named
 
 
 def duckdb(path: Path) -> Table:

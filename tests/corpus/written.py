@@ -81,6 +81,7 @@ class Draft:
     headers_also: list[list[str]] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     may_refuse: bool = False
+    before: bytes | None = None
 
     def __post_init__(self) -> None:
         self.header = list(self.table.header)
