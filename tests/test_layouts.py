@@ -27,6 +27,7 @@ THREE = [("1", "Ann", "2.5"), ("2", "Bob", "13.5")]
 FOUND: dict[str, tuple[str, list[tuple[str, ...]], dict[str, Any]]] = {
     "two bars": ("id||name||price\n1||Ann||2.5\n2||Bob||13.5\n", THREE, {"delimiter": "||"}),
     "two bars, an empty field": ("id||name||price\n1||||2.5\n2||Bob||13.5\n", [("1", "", "2.5"), THREE[1]], {"delimiter": "||"}),
+    "two bars, one alone in a value": ("id||name||price\n1||Ann||2.5\n2||B|ob||13.5\n3||Cy||1\n4||Di||2\n", [THREE[0], ("2", "B|ob", "13.5"), ("3", "Cy", "1"), ("4", "Di", "2")], {"delimiter": "||"}),
     "records of several widths": ("id||name||price\n1||Ann||2.5\n2||Bob\n3||Cy||3||x\n4||Di||4\n", [THREE[0], ("2", "Bob", None), ("3", "Cy", "3"), ("4", "Di", "4")], {"delimiter": "||"}),
     "two dollars": ("id$$name$$price\n1$$Ann$$2.5\n2$$Bob$$13.5\n", THREE, {"delimiter": "$$"}),
     "two tabs": ("id\t\tname\t\tprice\n1\t\tAnn\t\t2.5\n2\t\tBob\t\t13.5\n", THREE, {"delimiter": "\t\t"}),
@@ -108,10 +109,21 @@ def test_a_second_table_of_a_text_is_not_mixed_in(tmp_path: Path) -> None:
     ):
         rows, member = read(tmp_path, text.encode())
         assert rows == [("1", "Ann"), ("2", "Bob")]
-        assert [reason.split(" of the file")[0] for reason in member.rejects["reason"]] == ["it belongs to another table"] * count
+        assert [reason.split(" of the file")[0] for reason in member.rejects["reason"]] == ["it is no row of the table, belongs to another table"] * count
+
+
+def test_a_line_without_bars_among_the_rows_of_a_box_is_no_row(tmp_path: Path) -> None:
+    """What a tool says between two boxes alike is a reject; the rows of both are read."""
+    rule, head = "+----+------+\n", "| id | name |\n"
+    text = f"{rule}{head}{rule}|  1 | Ann  |\n{rule}1 row in set\n{rule}{head}{rule}|  2 | Bob  |\n{rule}1 row in set\n"
+    rows, member = read(tmp_path, text.encode())
+    assert rows == [("1", "Ann"), ("2", "Bob")]
+    assert member.rejects.select("line", "bytes").rows() == [(6, b"1 row in set\n")]
+    assert "no row of the table" in member.rejects["reason"][0]
 
 
 USUAL: dict[str, str] = {
+    "an empty column and a bar too many": "a|b||c\n1|2||3\n4|5||6\n7|8|9|1\n",
     "texts with other delimiters": "id,text,n\n1,a::b||c,2\n2,d::e||f,3\n",
     "the same in every record": "1,std::vector,3\n2,std::map,4\n3,std::list,5\n4,std::set,5\n",
     "empty columns": "a||b|c\n1||2|3\n4||5|6\n",

@@ -30,7 +30,7 @@ from lake.reading.sniff import Told, Trial, find_cut, is_rare_table, name_of, tr
 from lake.wording import counted
 
 _SAMPLE = 200  # lines
-_NEARLY_ALL, _MOST, _HALF = 0.95, 0.6, 0.5
+_NEARLY_ALL, _MOST, _HALF, _FEW = 0.95, 0.6, 0.5, 0.25
 _PLAIN_ENDS = "|~^\t"
 _SIGNS = "|:;,~^#@*\t$%&!=+"
 _AROUND = "|:;,~^#@*\t<>"
@@ -163,6 +163,8 @@ def _token(bare: list[str], sign: str) -> str | None:
     least = min(runs)
     if least > 1 and all(run % least == 0 for run in runs) and least < _LONGEST:
         return sign * least
+    if least == 1 and max(runs) > 1 and _is_doubled(holding, sign):
+        return sign * 2
     if least > 1 or max(runs) > 1:
         return sign * 2 if sign == ":" and all(sign * 2 in line for line in holding) else None  # clocks have single ones
     token = sign
@@ -180,6 +182,14 @@ def _token(bare: list[str], sign: str) -> str | None:
             break
         token = before + token + after
     return token if len(token) > 1 else None
+
+
+def _is_doubled(holding: list[str], sign: str) -> bool:
+    """Whether two of a sign part values, though it stands alone in some: as many pairs in nearly every line, and alone in few of them."""
+    runs = [[len(run) for run in re.findall(re.escape(sign) + "+", line)] for line in holding]
+    pairs = [sum(run // 2 for run in line if run % 2 == 0) for line in runs]
+    alone = sum(any(run % 2 for run in line) for line in runs)
+    return min(pairs) > 0 and alone <= _FEW * len(holding) and sum(pair == pairs[0] for pair in pairs) >= _NEARLY_ALL * len(pairs)
 
 
 def _separated(sample: list[str], token: str, usual: Trial) -> tuple[Written, str] | None:

@@ -65,7 +65,7 @@ class Written:
         if self.layout == "fixed":
             return "a value stands across the edge of two columns, and blanks do not cut it either"
         if self.tabular:
-            return "it belongs to another table of the file (only the first is read: split the file), or holds a sign that no text has (U+FDD0 to U+FDD3)"
+            return "it is no row of the table, belongs to another table of the file (only the first is read: split the file), or holds a sign that no text has (U+FDD0 to U+FDD3)"
         return "nothing stands in it but a delimiter, or it holds a sign that no text has (U+FDD0 to U+FDD3)"
 
 
@@ -141,7 +141,9 @@ class Anew:
         if is_rule(bare):
             return ASIDE + bare
         if not any(sign in bare for sign in BARS):
-            return ASIDE + bare if self._after else bare
+            if self._after:
+                return ASIDE + bare
+            return REFUSED + bare if self._begun else bare  # among rows, it is none of them
         self._begun = True
         if self._other:
             return REFUSED + bare
