@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import xlsxwriter
 import lake
 from lake.scaffold.files import look
 from tests.conftest import fresh_env
+from tests.folders import load
 from tests.outside import outside
 from tests.test_cli import Said, answer, run_lake
 
@@ -73,6 +76,10 @@ def test_a_folder_of_files_becomes_a_project_that_runs(tmp_path: Path, weed_home
     assert '"../inbox/orders", "orders-[0-9]*.csv", copies="skip"' in (root / "flows/shop/sources.py").read_text("utf-8")
     assert gold_of(root, weed_home, "gold.shop.orders_by_customer", "shop") == [("Bob", 2), ("Ann", 3)]
     its_tests_pass(root)
+    deployed = {row["deployment"] for row in answer("deployments", "--json", cwd=root).rows}
+    assert {"shop/land", "shop/refresh"} <= deployed
+    shown = subprocess.run([sys.executable, "notebooks/shop.py"], cwd=root, env=outside(), capture_output=True, text=True, timeout=120, check=False)
+    assert (shown.returncode, "run `lake run shop` first" in shown.stdout) == (0, True), shown.stderr
 
 
 def test_without_files_there_is_an_example(tmp_path: Path, weed_home: Path) -> None:
@@ -172,3 +179,39 @@ def test_the_project_beside_is_run_by_its_name(tmp_path: Path, weed_home: Path) 
     assert said.err == "in shop:\n"
     assert files_of(tmp_path / "shop")
     assert not (tmp_path / "flows").exists()
+
+
+def test_an_archive_and_days_in_folders(tmp_path: Path) -> None:
+    """What an archive holds came together, so its key is one over all of it; folders and files that are numbers alone may be other ones."""
+    folder = put(tmp_path / "days" / "2026" / "01", {f"2026-01-0{day}.csv": f"n,at\n{day},1\n{day + 1},1\n" for day in (5, 6)}).parents[1]
+    with zipfile.ZipFile(put(tmp_path / "packed", {}) / "all.zip", "w") as archive:
+        archive.writestr("x.csv", "m,n\n1,5\n2,6\n")
+        archive.writestr("y.csv", "m,n\n1,7\n2,8\n")
+    assert [(kind.table, kind.pattern, kind.key) for kind in look([folder, tmp_path / "packed"]).kinds] == [
+        ("days", "[0-9]*/[0-9]*/[0-9]*.csv", ("n",)),
+        ("all", "all.zip", ("n",)),
+    ]
+
+
+def test_what_is_not_found_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal: the key, again after a wrong name, and whether deliveries repeat."""
+    put(tmp_path, {"lines.csv": "order no,what\n1,a\n1,a\n2,b\n"})
+    monkeypatch.setattr("lake.cli.init._somebody", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("order,what\norder no, what\ny\n"))
+    said = made(tmp_path, "shop", "--from", "lines.csv")
+    assert "lines has no column 'order'" in said.out + said.err
+    tables = (tmp_path / "shop/flows/shop/tables.py").read_text("utf-8")
+    assert tables.count("primary_key=True") == 3  # two of silver, one of gold
+    assert 'copies="deliver"' in (tmp_path / "shop/flows/shop/sources.py").read_text("utf-8")
+    assert 'write="merge"' in (tmp_path / "shop/flows/shop/hops.py").read_text("utf-8")
+
+
+def test_names_that_code_has_for_something_else(tmp_path: Path) -> None:
+    """Files and columns called as what the drafted files import, as words of Python, or with quotes and backslashes: what is written is code all the same."""
+    rows = 'rows,"q""""""",a\\b,class,1st\nx,1,2,3,4\nx,1,2,3,4\ny,1,2,3,4\ny,1,2,4,5\n'
+    names = ["table", "tables", "dy", "pl", "contract", "class", "bronze_table", "told", "顧客", "source"]
+    put(tmp_path / "in", {f"{name}.csv": rows.replace("1st", name) for name in names})
+    made(tmp_path, "shop", "--from", "in")
+    pipeline = load(tmp_path / "shop", "shop")
+    assert len(pipeline.sources) == len(names)
+    assert len([step for step in pipeline.steps if step.name.startswith("gold.shop.")]) == 1

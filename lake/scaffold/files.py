@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from lake.contract import RESCUED, ROW
 from lake.draft import Draft, class_name, drafted, found_hints, guessed_key, identifier, pattern_of, stem_of
 from lake.errors import DeclarationError, LakeError, SourceError
 from lake.guess import MOST_ROWS, Column, guess_columns
@@ -81,8 +82,6 @@ def look(paths: list[Path]) -> Found:
     for kind in found.kinds:
         kind.columns, kind.rows = _columns(kind.members)
         kind.key = guessed_key(kind.columns) or _pair(kind)
-        if not kind.columns:
-            raise SourceError(f"{kind.members[0].name} has no column", "Point at a file that has rows")
     _name_tables(found.kinds)
     return found
 
@@ -125,11 +124,10 @@ def _by_ending(names: list[str]) -> dict[str, list[str]]:
 def _open_pattern(name: str) -> str:
     """The pattern of a file below a folder; where its name is all numbers, as of a day, these are open as well."""
     folder, _, file = name.rpartition("/")
-    pattern = pattern_of(name)
-    if not re.search(r"[^\W\d_]", file.partition(".")[0]):
-        pattern = re.sub(r"\d[\d._-]*\d(?=\.\D|$)|\d{2,}", "[0-9]*", file)
-        pattern = f"{pattern_of(folder)}/{pattern}" if folder else pattern
-    return pattern
+    if re.search(r"[^\W\d_]", file.partition(".")[0]):
+        return pattern_of(name)
+    exact = re.sub(r"([*?\[])", r"[\1]", f"{folder}/" if folder else "")
+    return re.sub(r"\d+", "[0-9]*", exact) + re.sub(r"\d[\d._-]*\d(?=\.\D|$)|\d{2,}", "[0-9]*", file)
 
 
 def _kinds(at: Path, name: str, pattern: str, files: list[Path], notes: list[str], *, whole: bool) -> Iterator[Kind]:
@@ -146,16 +144,17 @@ def _kinds(at: Path, name: str, pattern: str, files: list[Path], notes: list[str
             continue
         kept.append(opened)
         for member in opened.members:
-            if member.problem is None:
+            if (why := _unusable(member)) is None:
                 members.append(member)
                 sheets += member.dialect.other_sheets
             elif whole:
-                raise SourceError(f"{file} would be rejected: {member.problem}", "Point at files that `lake preview FILE` shows")
+                raise SourceError(f"{file} {why}", "Point at files that `lake preview FILE` shows with columns")
             else:
-                notes.append(f"left out: {file} would be rejected: {member.problem}")
+                notes.append(f"left out: {file} {why}")
     if not members:
         return
-    stem = stem_of(members[0].dialect.member or name, again=pattern != re.sub(r"([*?\[])", r"[\1]", name))
+    packed = members[0].dialect.member if len(members) == len(kept) else None  # an archive of several files gives them its own name
+    stem = stem_of(packed or name, again=pattern != re.sub(r"([*?\[])", r"[\1]", name))
     stem = stem if re.search(r"[^\W\d_]", stem) else at.resolve().name
     others = list(dict.fromkeys(sheets))
     yield Kind(at, pattern, f"{stem} {members[0].dialect.sheet}" if others else stem, members, kept)
@@ -164,10 +163,17 @@ def _kinds(at: Path, name: str, pattern: str, files: list[Path], notes: list[str
             notes.append(f"left out: the hidden sheet {sheet.removesuffix(_HIDDEN)} of {files[0].name}")
             continue
         opened = preview(files[0], rows=0, sheet=sheet)
-        if opened.main.problem is not None:
-            notes.append(f"left out: the sheet {sheet} of {files[0].name}: {opened.main.problem}")
+        if (why := _unusable(opened.main)) is not None:
+            notes.append(f"left out: the sheet {sheet} of {files[0].name} {why}")
             continue
         yield Kind(at, pattern, f"{stem} {sheet}", [opened.main], [opened])
+
+
+def _unusable(member: Member) -> str | None:
+    """Why no table can be drafted from a file; None where one can."""
+    if member.problem is not None:
+        return f"would be rejected: {member.problem}"
+    return None if set(member.frame.columns) - {ROW, RESCUED} else "has no column"
 
 
 def _joined(kinds: list[Kind], folder: Path, groups: dict[str, list[str]]) -> list[Kind]:
@@ -209,8 +215,20 @@ def _columns(members: list[Member]) -> tuple[list[Column], int]:
         columns = guess_columns(_together(members), renamed, rows)
     except pl.exceptions.PolarsError:  # a field that is a list in one and a number in another: bronze settles that, the draft is of the first
         return members[0].columns, members[0].rows
-    alone = [{column.name: column.unique for column in member.columns} for member in members if member.rows > 1]
-    return [replace(column, unique=bool(alone) and not column.nulls and all(one.get(column.name, False) for one in alone)) for column in columns], rows
+    unique = [
+        {column.name for column in (some[0].columns if len(some) == 1 else guess_columns(_together(some), renamed, count)) if column.unique}
+        for some in _by_file(members)
+        if (count := sum(member.rows for member in some)) > 1
+    ]
+    return [replace(column, unique=bool(unique) and not column.nulls and all(column.name in one for one in unique)) for column in columns], rows
+
+
+def _by_file(members: list[Member]) -> list[list[Member]]:
+    """The members by the file they are in: what an archive holds came together."""
+    files: dict[tuple[str, str], list[Member]] = {}
+    for member in members:
+        files.setdefault((member.folder, member.file), []).append(member)
+    return list(files.values())
 
 
 def _pair(kind: Kind) -> tuple[str, ...]:
@@ -225,9 +243,9 @@ def _pair(kind: Kind) -> tuple[str, ...]:
         and (column.guess.is_integer() or column.guess in (pl.String, pl.Date))
     ]
     pairs = list(combinations(fit, 2))
-    for member in kind.members if pairs else ():
-        distinct = member.scan().select(pl.struct(pair).n_unique().alias(str(n)) for n, pair in enumerate(pairs)).collect(engine="streaming").row(0)
-        pairs = [pair for pair, number in zip(pairs, distinct, strict=True) if number == member.rows]
+    for some in _by_file(kind.members) if pairs else ():
+        distinct = _together(some).select(pl.struct(pair).n_unique().alias(str(n)) for n, pair in enumerate(pairs)).collect(engine="streaming").row(0)
+        pairs = [pair for pair, number in zip(pairs, distinct, strict=True) if number == sum(member.rows for member in some)]
         if not pairs:
             return ()
     return pairs[0] if pairs else ()

@@ -82,10 +82,10 @@ class {contract}(Contract):
 '''
     hop = f'''
 
-@hop(tables.{table}, counts={quoted(count)}, {kind.table}=tables.{kind.table})
-def count_{table}({kind.table}: pl.LazyFrame) -> pl.LazyFrame:
+@hop(tables.{table}, counts={quoted(count)}, rows=tables.{kind.table})
+def count_{table}(rows: pl.LazyFrame) -> pl.LazyFrame:
     """How many rows there are by {_in_prose(by)}."""
-    return {kind.table}.group_by({group}).agg(pl.len().cast(pl.Int64).alias({quoted(count)}))
+    return rows.group_by({group}).agg(pl.len().cast(pl.Int64).alias({quoted(count)}))
 '''
     values = {
         "String": ('pl.Series({0}, ["a", "b", "a"])', '["a", "b"]'),
