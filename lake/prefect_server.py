@@ -166,6 +166,8 @@ def answers(folder: Path, facts: dict[str, Any], headers: dict[str, str]) -> boo
         if httpx.get(f"{facts['url']}/api/health", timeout=2.0, trust_env=False).status_code != httpx.codes.OK:
             return False
         told = httpx.get(f"{facts['url']}/api/admin/settings", headers=headers, timeout=5.0, trust_env=False)
+        if told.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            return False  # one that does not take this password is another lake's
         return told.status_code != httpx.codes.OK or Path(told.json()["home"]).resolve() == (folder / "home").resolve()
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False

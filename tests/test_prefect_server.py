@@ -107,14 +107,14 @@ def test_a_server_of_ours_says_nothing_to_others_and_forgets_in_time() -> None:
     assert told["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == "172800"
 
 
-@pytest.mark.parametrize(("where", "told"), [("mine", True), ("another's", False)])
+@pytest.mark.parametrize(("where", "told"), [("mine", True), ("another's", False), ("locked", False)])
 def test_a_server_of_another_home_is_not_taken_for_ones_own(tmp_path: Path, where: str, told: bool) -> None:
     """Two that start at once may choose the same port. The one that got it answers for both, until it is asked whose it is."""
 
     class Server(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             said = json.dumps({"home": str(tmp_path / where / "home")} if self.path.endswith("settings") else True).encode()
-            self.send_response(200)
+            self.send_response(401 if where == "locked" and self.path.endswith("settings") else 200)  # another's password
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
