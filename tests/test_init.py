@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -108,9 +109,10 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         "no column of it": (("--from", "good.csv", "--key", "nothing"), "has no column 'nothing'"),
         "no table of it": (("--from", "good.csv", "--key", "other=a"), "other, which is no table"),
         "no subject": (("Shop One", "--from", "good.csv"), "cannot be the name of a subject"),
+        "an address": (("--from", "https://example.com/a.csv"), "https://example.com/a.csv is an address"),
         "a word of Python": (("class", "--from", "good.csv"), "cannot be the name of a subject"),
     }.values(),
-    ids=["no-such", "picture", "empty-folder", "no-column", "no-table", "no-subject", "python-word"],
+    ids=["no-such", "picture", "empty-folder", "no-column", "no-table", "no-subject", "address", "python-word"],
 )
 def test_what_cannot_be_used_leaves_nothing(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
     """It is told, and not a folder is made."""
@@ -215,3 +217,13 @@ def test_names_that_code_has_for_something_else(tmp_path: Path) -> None:
     pipeline = load(tmp_path / "shop", "shop")
     assert len(pipeline.sources) == len(names)
     assert len([step for step in pipeline.steps if step.name.startswith("gold.shop.")]) == 1
+
+
+def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    """What no source can be declared for is named; the rest makes the project."""
+    put(tmp_path / "in", {"a.csv": "a,b\n1,2\n2,2\n"})
+    try:
+        Path(os.fsdecode(bytes(tmp_path / "in") + b"/b\xff.csv")).write_text("c,d\n1,2\n", "utf-8")
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    assert "left out: b\\xff.csv" in made(tmp_path, "shop", "--from", "in").out

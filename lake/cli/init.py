@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lake.cli.render import console, print_table, safe, say
+from lake.confidential import shown
 from lake.errors import DeclarationError
 from lake.scaffold import texts
 from lake.scaffold.files import Found, Kind, look
@@ -25,11 +26,17 @@ _COPIES = {"skip": "a file whose very bytes came before under another name is le
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 @click.argument("subject", required=False)
-@click.option("--from", "sources", multiple=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What it is made from; may be repeated.")
+@click.option("--from", "told", multiple=True, type=click.Path(), metavar="FILE|FOLDER", help="What it is made from; may be repeated.")
 @click.option("--copies", type=click.Choice(list(_COPIES)), default=None, help="What a file means whose bytes came before under another name.")
 @click.option("--key", "keys", multiple=True, metavar="[TABLE=]COLUMN,…", help="What tells rows of a table apart, where it is not found; may be repeated.")
-def init(folder: Path, subject: str | None, sources: tuple[Path, ...], copies: str | None, keys: tuple[str, ...]) -> None:
+def init(folder: Path, subject: str | None, told: tuple[str, ...], copies: str | None, keys: tuple[str, ...]) -> None:
     """Make a project that runs, from files: tables, sources, hops to silver and a first gold table, a test, a schedule, a notebook. Without --from, a small example."""
+    if address := next((text for text in told if "://" in text), None):
+        raise DeclarationError(
+            f"{shown(address)} is an address, and a project is made from files on this machine",
+            "Fetch one, point at it, and write the address into the sources.py that is made of it",
+        )
+    sources = tuple(map(Path, told))
     name = subject_of(folder, subject)
     example = {f"inbox/orders/{file}": text for file, text in texts.EXAMPLE.items()} if not sources else {}
     check_free(folder, [*places(name), *example])

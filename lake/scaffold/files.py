@@ -73,6 +73,8 @@ def look(paths: list[Path]) -> Found:
     """
     found = Found()
     for path in dict.fromkeys(paths):
+        if not _is_text(str(path)):
+            raise SourceError(f"the name of {_as_text(str(path))} is no text in UTF-8, and sources are declared as text", "Rename it")
         found.kinds += _in_folder(path, found.notes) if path.is_dir() else _of_file(path, found.notes)
     if len(found.kinds) > _MOST_KINDS:
         raise DeclarationError(
@@ -94,23 +96,33 @@ def _of_file(path: Path, notes: list[str]) -> list[Kind]:
 def _in_folder(folder: Path, notes: list[str]) -> list[Kind]:
     """The kinds of files in a folder: those whose names differ in their numbers alone, or that have the same columns."""
     try:
-        inbox = look_into(folder, lambda _: True, lambda name: os.fsencode(name).decode("utf-8", "backslashreplace"))
+        inbox = look_into(folder, lambda _: True, _as_text)
     except OSError as error:
         raise SourceError(f"{folder} cannot be listed: {error.strerror}", "Check its permissions") from None
     notes += [f"{name} in {folder}: {why}" for name, why in inbox.passed.items()] + inbox.problems
+    notes += [f"left out: {_as_text(name)} in {folder}: its name is no text in UTF-8" for name in inbox.names if not _is_text(name)]
     groups: dict[str, list[str]] = {}
-    for name in sorted(inbox.names):
+    for name in sorted(filter(_is_text, inbox.names)):
         groups.setdefault(_open_pattern(name), []).append(name)
     if not groups:
         raise SourceError(f"{folder} holds no file", "Put one there, or point at another folder or file")
     if len(groups) > 10 * _MOST_KINDS:
-        groups = _by_ending(inbox.names)
+        groups = _by_ending([name for names in groups.values() for name in names])
     kinds: list[Kind] = []
     for pattern, names in groups.items():
         kinds += _kinds(folder, names[0], pattern, [folder / name for name in names], notes, whole=False)
     if not kinds:
         raise SourceError(f"no file in {folder} can be read: {notes[-1]}", "Point at files that `lake preview FILE` shows")
     return _joined(kinds, folder, groups)
+
+
+def _as_text(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is text, and not bytes that no encoding of the system explains."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _by_ending(names: list[str]) -> dict[str, list[str]]:
