@@ -135,7 +135,7 @@ def test_several_kinds_sheets_and_odd_names(tmp_path: Path, weed_home: Path) -> 
     """Files of several kinds, a workbook of several sheets, names with blanks, quotes and signs that patterns have: each its table, and all of it runs."""
     inbox = put(
         tmp_path / 'it\'s "in" here',
-        {'it\'s [new] "orders".csv': 'id,"the ""kind"""\n1,x\n2,y\n3,x\n4,y\n', "Größe*.csv": "id,n\n1,2\n2,3\n", "class.csv": "a,b\n1,2\n2,2\n"},
+        {'it\'s [new] "orders".csv': 'id,"the ""kind"""\n1,x\n2,y\n3,x\n4,y\n', "Größe*.csv": "id,n\n1,2\n2,3\n", "class.csv": "a,b\n1,2\n1,2\n"},
     )
     with xlsxwriter.Workbook(inbox / "Kunden 2026.xlsx") as book:
         for sheet in ("Namen", "Orte"):
@@ -145,6 +145,7 @@ def test_several_kinds_sheets_and_odd_names(tmp_path: Path, weed_home: Path) -> 
     root = tmp_path / "my 'own' shop"
     said = made(tmp_path, str(root), "shop", "--from", str(inbox), "--copies", "deliver")
     assert "copies: deliver" in said.out
+    assert "class_ has no key, no column or two tell its rows apart" in said.out
     tables = [f"silver.shop.{name}" for name in ("grosse", "class_", "it_s_new_orders", "kunden_namen", "kunden_orte")]
     assert [table for table in tables if table not in said.out] == []
     env = fresh_env()

@@ -14,6 +14,7 @@ import click
 from lake.cli.render import console, print_table, safe, say
 from lake.confidential import shown
 from lake.errors import DeclarationError
+from lake.guess import MOST_ROWS
 from lake.scaffold import texts
 from lake.scaffold.files import Found, Kind, look
 from lake.scaffold.project import check_free, places, project, subject_of, write
@@ -118,6 +119,10 @@ def _tell(folder: Path, subject: str, found: Found, copies: str, gold: str, writ
     print_table(rows, {"table": "table", "files": "from", "columns": "columns", "key": "key"}, empty="")
     for note in found.notes:
         say(note)
+    for kind in found.kinds:
+        if not kind.key:
+            why = f"of more than {MOST_ROWS:,} rows none is looked for" if kind.rows > MOST_ROWS else "no column or two tell its rows apart"
+            say(f"{kind.table} has no key, {why}: its rows are appended as they come (--key {kind.table}=COLUMN,… has them merged)")
     say(f"copies: {copies}: {_COPIES[copies]} (--copies {'deliver' if copies == 'skip' else 'skip'} is the other way; it stands in sources.py)")
     where = "this folder" if folder.resolve() == Path.cwd().resolve() else os.fspath(folder)
     click.echo(safe(f"\n{written} in {where}. What only people know is marked TODO in flows/{subject}."))
