@@ -258,18 +258,17 @@ def _without_values(text: str) -> str:
 
 def of_machine(error: BaseException, where: str) -> LakeError | None:
     """An error of a library that comes of the machine or of the store, as one of ours: a full disk, too many open files, no answer. None for any other."""
+    at = "" if where == "lake" else f"{where}: "
     text = _without_values(" ".join(str(error).split()))
     if isinstance(error, OSError) and (known := of_system(error)) is not None:
-        return known if where == "lake" else type(known)(f"{where}: {known.message}", known.hint)
+        return type(known)(f"{at}{known.message}", known.hint)
     if re.search(r"No space left|os error 28|StorageFull|Disk quota exceeded|os error 122|QuotaExceeded", text):
-        return DiskFull(f"{where}: the disk is full", "Free some room, or set LAKE_HOME to another disk, and run again")
+        return DiskFull(f"{at}the disk is full", "Free some room, or set LAKE_HOME to another disk, and run again")
     if re.search(r"Too many open files|os error 24", text):
-        return LakeError(
-            f"{where}: too many files are open at once: this process may have {_most_files()}", "Raise it (`ulimit -n 4096`; LimitNOFILE= in a unit)"
-        )
+        return LakeError(f"{at}too many files are open at once: this process may have {_most_files()}", "Raise it (`ulimit -n 4096`; LimitNOFILE= in a unit)")
     if re.search(r"error sending request|connection (refused|reset|closed)|Generic S3 error|object[- ]store error", text, re.IGNORECASE):
         return StoreUnreachable(
-            f"{where}: the store stopped answering", "Run again when it does; what was published stands. `lake doctor` says what is wrong with it"
+            f"{at}the store stopped answering", "Run again when it does; what was published stands. `lake doctor` says what is wrong with it"
         )
     return None
 

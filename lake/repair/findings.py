@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Done = Literal["made again", "put back", "cut off", "withdrawn", "lost"]
-Kind = Literal["release", "commit", "checkpoint", "data", "raw", "structure", "schema", "derived", "register"]
+Kind = Literal["release", "commit", "checkpoint", "data", "changes", "raw", "structure", "schema", "derived", "register"]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from lake.packed import PACKED, unpack
 from lake.receipts import LANDINGS
 from lake.record import Record
 from lake.release import Release, gone_numbers, numbers, read_release
-from lake.repair.findings import Finding
+from lake.repair.findings import Finding, Kind
 from lake.retired import removed, retired
 from lake.store import Store
 from lake.table import LAYERS, path_of, structure_path_of
@@ -51,7 +51,8 @@ Found = TypeVar("Found")
 class Seen:
     """What looking found: the findings, the releases that can be read, the commits and the whole checkpoints there are by table, and how much was read.
 
-    `structural` has the objects with structural lines that commits name, each with the path of its bronze table and the version.
+    `structural` has the objects with structural lines that commits name, each with the path of its bronze table and the version; `changes` those with
+    the rows that a commit changed, which hops read that follow a table.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Seen:
     commits: dict[str, set[int]] = field(default_factory=dict)
     checkpoints: dict[str, set[int]] = field(default_factory=dict)
     structural: dict[str, tuple[str, int]] = field(default_factory=dict)
+    changes: dict[str, tuple[str, int]] = field(default_factory=dict)
     objects: int = 0
     size: int = 0
 
@@ -108,7 +110,7 @@ def look(store: Store, *, contents: int | None = None, every_release: bool = Fal
                 wrong = "is missing" if blob is None else f"is {blob.size:,} instead of {one.size:,} B long"
                 files[place] = Finding(place, "data", wrong, by, path, version)
     seen.findings += files.values()
-    _structure(seen, there)
+    _beside(seen, there)
     receipts = _raw(seen, there, snapshots)
     if contents is None or contents > 0:
         _contents(store, seen, there, snapshots, receipts, contents, told)
@@ -155,6 +157,7 @@ def _commits(store: Store, seen: Seen, there: dict[str, Blob]) -> None:
         try:
             actions = logs[path].commit_at(version)
             _note_structure(seen, path, version, logs[path].record_at(version))
+            seen.changes.update((f"{path}/{action['cdc']['path']}", (path, version)) for action in actions if "cdc" in action)
         except StoreError as error:
             return "is missing" if isinstance(error, NotFound) else "is damaged"
         return None if any("commitInfo" in action for action in actions) else "is damaged"
@@ -198,10 +201,13 @@ def _note_structure(seen: Seen, path: str, version: int, record: Record | None) 
         seen.structural[f"{structure_path_of(path)}/{record.structure['object']}"] = (path, version)
 
 
-def _structure(seen: Seen, there: dict[str, Blob]) -> None:
-    for place, (path, version) in seen.structural.items():
-        if place not in there:
-            seen.findings.append(Finding(place, "structure", "is missing", f"version {version} of {path} names it", path, version))
+def _beside(seen: Seen, there: dict[str, Blob]) -> None:
+    """A finding for each object with structural lines, or with changes, that is missing."""
+    kinds: tuple[tuple[Kind, dict[str, tuple[str, int]]], ...] = (("structure", seen.structural), ("changes", seen.changes))
+    for kind, objects in kinds:
+        for place, (path, version) in objects.items():
+            if place not in there:
+                seen.findings.append(Finding(place, kind, "is missing", f"version {version} of {path} names it", path, version))
 
 
 def _snapshot(store: Store, seen: Seen, path: str, version: int, by: str) -> Snapshot | None:
@@ -262,7 +268,7 @@ def _contents(
     known = {one.path for one in seen.findings}
     data = {f"{path}/{file.path}": (path, version) for (path, version), snapshot in snapshots.items() for file in snapshot.files}
     small = [path for path in there if path.startswith((*_DERIVED, *_REGISTERS, "system/schemas/"))]
-    due = [there[path] for path in {*data, *receipts, *small, *seen.structural} if path in there and path not in known]
+    due = [there[path] for path in {*data, *receipts, *small, *seen.structural, *seen.changes} if path in there and path not in known]
     due.sort(key=lambda blob: blob.modified, reverse=True)
     chosen: list[Blob] = []
     for blob in due:
@@ -283,9 +289,16 @@ def _contents(
 def _finding(seen: Seen, path: str, table: str, version: int, receipts: dict[str, dict[str, object]]) -> Finding:
     if table:
         return Finding(path, "data", "is damaged: it cannot be read", f"version {version} of {table} names it", table, version)
-    if path in seen.structural:
-        table, version = seen.structural[path]
-        return Finding(path, "structure", "is damaged: it cannot be read", f"version {version} of {table} names it", table, version)
+    if (named := seen.structural.get(path) or seen.changes.get(path)) is not None:
+        table, version = named
+        return Finding(
+            path,
+            "structure" if path in seen.structural else "changes",
+            "is damaged: it cannot be read",
+            f"version {version} of {table} names it",
+            table,
+            version,
+        )
     if path in receipts:
         return Finding(
             path, "raw", "is damaged: it is not the content that landed", f"the receipt of {receipts[path]['name']} names it", str(receipts[path]["source"])

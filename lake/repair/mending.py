@@ -23,6 +23,7 @@ from lake.pipeline import Pipeline, Step
 from lake.receipts import LANDINGS, receipt_of
 from lake.record import Record
 from lake.release import Pin, Release, republished, withdraw
+from lake.repair.changes import mend_changes
 from lake.repair.cutting import cut, openable, planned_cuts
 from lake.repair.findings import Finding, Mended
 from lake.repair.looking import Seen
@@ -44,6 +45,9 @@ def mend(run: Run, seen: Seen, pipelines: Iterable[Pipeline], told: Callable[[st
     told("structural lines")
     yield from mend_structure(run, seen.of("structure"), flows)
     yield from _tables(run, seen, flows, told)
+    for one in seen.of("changes"):
+        told(one.path)
+        yield mend_changes(Run(run.settings, run.store, run.info), one)
 
 
 def _beside(run: Run, seen: Seen) -> Iterator[Mended]:

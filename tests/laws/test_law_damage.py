@@ -43,7 +43,7 @@ def made(moto_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     with pytest.MonkeyPatch.context() as patch:
         entered(project, settings, patch)
         assert run_command(["run", "shop", "--no-prefect"]) == 0
-        project.write("incoming/tuesday.csv", "# the till in the hall\norder,customer,amount\n5,ann,1.5\n6,bob,2\n7,cem,3\n8,dan,x\n")
+        project.write("incoming/tuesday.csv", "# the till in the hall\norder,customer,amount\n5,ann,1.5\n6,bob,2\n7,cem,3\n8,dan,x\n1,ann,4.5\n")
         assert run_command(["run", "shop", "--no-prefect"]) == 0
         store = open_store(settings)
         objects = {f"dev/{blob.path}": store.get(blob.path) for blob in store.walk("")}
@@ -139,6 +139,29 @@ def test_structural_lines_are_read_from_raw_again(
     assert pl.read_parquet(io.BytesIO(store.get(hit.removeprefix("dev/")))).equals(pl.read_parquet(io.BytesIO(whole[hit])))
     store.close()
     assert run_command(["doctor", "--deep"]) == 0
+
+
+@pytest.mark.parametrize("fate", ["missing", "torn"])
+def test_changes_of_a_table_are_told_again(
+    made: tuple[Project, dict[str, bytes]], moto_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fate: str
+) -> None:
+    """What a hop reads that follows a table: the same rows of the same kinds, from the versions before and after."""
+    project, whole = made
+    hit = max(path for path in whole if "/_change_data/" in path)
+    objects = {path: content for path, content in whole.items() if path != hit} | ({hit: whole[hit][:40]} if fate == "torn" else {})
+    settings = bucket_with(moto_endpoint, tmp_path / "home", objects)
+    entered(project, settings, monkeypatch)
+    assert run_command(["doctor", "--deep"]) == 1
+    assert hit.removeprefix("dev/") in capsys.readouterr().out
+    assert run_command(["doctor", "--repair", "--json"]) == 0
+    assert (hit.removeprefix("dev/"), "made again") in {(row["what"], row["done"]) for row in json.loads(capsys.readouterr().out)}
+    store = open_store(settings)
+    again, before = (pl.read_parquet(io.BytesIO(body)) for body in (store.get(hit.removeprefix("dev/")), whole[hit]))
+    store.close()
+    order = [name for name in before.columns if before[name].dtype != pl.Null]
+    assert again.select(before.columns).sort(order).equals(before.sort(order))
+    assert run_command(["doctor", "--deep"]) == 0
+    assert run_command(["backup", str(tmp_path / "kept")]) == 0
 
 
 def test_structural_lines_without_their_raw_file_are_lost(
