@@ -3,7 +3,7 @@
 import os
 import sys
 
-from lake.signals import heed, received, say_stopped
+from lake.signals import heed, interrupted, received, say_stopped
 
 
 def main() -> None:
@@ -16,8 +16,10 @@ def main() -> None:
         from lake.cli import main as command
 
         command()
-    except KeyboardInterrupt:  # while modules were loaded, or at the very end
-        say_stopped()
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt) and not interrupted():
+            raise
+        say_stopped()  # while modules were loaded, where a library may say it in its own words, or at the very end
         os._exit(received())
 
 

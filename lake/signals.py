@@ -41,6 +41,11 @@ def received() -> int:
     return 128 + next(iter(_received + _seen), int(signal.SIGINT))
 
 
+def interrupted() -> bool:
+    """Whether one came: what is raised from then on may be the interrupt in the words of a library that caught it."""
+    return bool(_received or _seen)
+
+
 def say_stopped() -> None:
     """The one line, once."""
     if _said.acquire(blocking=False):

@@ -131,3 +131,22 @@ def test_commands_that_look(project: Project, command: str) -> None:
     if process.poll() is None:
         assert ended_by(process, signal.SIGTERM).strip().splitlines() in ([], [_LINE])
     process.communicate()
+
+
+def test_a_library_that_says_it_in_its_own_words_ends_the_command_the_same(tmp_path: Path) -> None:
+    """An interrupt while modules are loaded, which one of them catches and raises as an error of its own: no traceback, 128 + the number."""
+    code = """
+import os, signal, sys, types
+class Loading(types.ModuleType):
+    def __getattr__(self, name):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True: pass
+        except KeyboardInterrupt as error:
+            raise ValueError("cannot build a validator") from error
+import lake.__main__ as command
+sys.modules["lake.cli"] = Loading("lake.cli")
+command.main()
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr.strip()) == (128 + signal.SIGTERM, _LINE)

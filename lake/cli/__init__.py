@@ -18,7 +18,7 @@ from lake.cli.streams import told_without_secrets
 from lake.errors import LakeError, translated
 from lake.logs import tell
 from lake.patience import telling
-from lake.signals import heed, leave_to_others, received, say_stopped
+from lake.signals import heed, interrupted, leave_to_others, received, say_stopped
 from lake.version import version
 from lake.wording import in_words
 
@@ -127,6 +127,9 @@ def _run_command(arguments: list[str]) -> int:
         _say(str(translated(error, "lake")))
         return 1
     except BaseException as error:  # noqa: BLE001  # the last resort: a defect of ours is still one line, unless asked for more; a panic is no Exception
+        if interrupted():
+            say_stopped()
+            return received()
         if os.environ.get("LAKE_DEBUG"):
             traceback.print_exc()
         if _is_of_reading(error):
