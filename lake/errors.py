@@ -266,6 +266,10 @@ def of_machine(error: BaseException, where: str) -> LakeError | None:
         return DiskFull(f"{at}the disk is full", "Free some room, or set LAKE_HOME to another disk, and run again")
     if re.search(r"Too many open files|os error 24", text):
         return LakeError(f"{at}too many files are open at once: this process may have {_most_files()}", "Raise it (`ulimit -n 4096`; LimitNOFILE= in a unit)")
+    if found := re.search(r"Object at location (\S+) not found", text):
+        return Damaged(f"{at}{found[1]} is missing from the store", DAMAGED_HINT)
+    if found := re.search(r"performing (?:GET|HEAD) https?://[^/\s]+/[^/\s]+/(\S+) in .*status code: 500", text):
+        return Damaged(f"{at}the store answers that it cannot give {found[1]}: it is damaged, or the store is in trouble", DAMAGED_HINT)
     if re.search(r"error sending request|connection (refused|reset|closed)|Generic S3 error|object[- ]store error", text, re.IGNORECASE):
         return StoreUnreachable(
             f"{at}the store stopped answering", "Run again when it does; what was published stands. `lake doctor` says what is wrong with it"

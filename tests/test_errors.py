@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from lake import errors
-from lake.errors import DiskFull, LakeError, LedgerOpen, StoreUnreachable, translated
+from lake.errors import Damaged, DiskFull, LakeError, LedgerOpen, StoreUnreachable, translated
 from lake.execute import execute
 from lake.hop import changes, hop
 from lake.run import Run
@@ -207,3 +207,20 @@ ALWAYS_MORE: dict[tuple[str, str], str] = {
 def test_no_text_puts_a_number_before_a_plural_without_looking_at_it() -> None:
     """`1 rows`: what counts things asks `counted` for the word."""
     assert [found for path in sorted((ROOT / "lake").rglob("*.py")) for found in _plurals(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("object-store error: Object at location dev/gold/part-1.parquet not found: Error performing GET http://h:1/lake/dev/gold/part-1.parquet in 6.3ms - Server returned "
+         "non-2xx status code: 404 Not Found", "gold.x: dev/gold/part-1.parquet is missing from the store"),
+        ("object-store error: Generic S3 error: Error performing GET http://h:1/lake/dev/gold/part-1.parquet in 62.3s, after 10 retries, max_retries: 10 - Server returned "
+         "non-2xx status code: 500 Internal Server Error", "gold.x: the store answers that it cannot give dev/gold/part-1.parquet"),
+    ],
+)  # fmt: skip
+def test_an_object_that_the_store_does_not_give_is_named(said: str, words: str) -> None:
+    """A store that answers has not stopped answering: which object it is about, and what finds and mends it."""
+    told = translated(pl.exceptions.ComputeError(said), "gold.x")
+    assert isinstance(told, Damaged)
+    assert told.message.startswith(words)
+    assert "lake doctor --repair" in str(told)
